@@ -1,0 +1,7 @@
+//! Write a predictor for an ampoule.
+
+mod failure;
+mod tensor;
+
+pub use failure::{Failure, Fault};
+pub use tensor::{Dtype, Element, Elements, Tensor, f16_to_f32};
