@@ -1,6 +1,7 @@
 //! Write a predictor for an ampoule.
 
 mod failure;
+pub mod table;
 mod tensor;
 
 pub use failure::{Failure, Fault};
