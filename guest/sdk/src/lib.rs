@@ -2,6 +2,7 @@
 
 mod failure;
 pub mod table;
+pub mod results;
 mod tensor;
 
 pub use failure::{Failure, Fault};
