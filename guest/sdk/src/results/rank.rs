@@ -57,6 +57,9 @@ fn argmax<T: Real>(items: &[T], lanes: &Lanes) -> Result<Vec<i64>, usize> {
     if items.is_empty() {
         return Ok(Vec::new());
     }
+    if lanes.inner == 1 {
+        return Ok(items.chunks_exact(lanes.count).map(greatest).collect());
+    }
     let mut best = vec![0; lanes.outer * lanes.inner];
     for (block, best) in items.chunks_exact(lanes.count * lanes.inner).zip(best.chunks_exact_mut(lanes.inner))
     {
@@ -70,6 +73,16 @@ fn argmax<T: Real>(items: &[T], lanes: &Lanes) -> Result<Vec<i64>, usize> {
         }
     }
     Ok(best)
+}
+
+/// The first of a lane's greatest elements.
+fn greatest<T: Real>(lane: &[T]) -> i64 {
+    let first = (0, lane[0]);
+    let (best, _) = (0i64..).zip(lane).fold(first, |best, (class, &item)| match item > best.1 {
+        true => (class, item),
+        false => best,
+    });
+    best
 }
 
 /// The `k` classes that score best, best first; of equals, the one with the lower index first.

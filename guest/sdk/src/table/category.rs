@@ -31,6 +31,14 @@ impl Scalar {
             Self::None | Self::Text(_) => None,
         }
     }
+
+    /// Text as it is, anything else as JSON would write it.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// As JSON would write it, but for NaN and infinities.

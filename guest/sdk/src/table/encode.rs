@@ -128,10 +128,7 @@ impl OneHot {
         table.expand(
             index,
             categories.enumerate().map(|(element, (_, category))| {
-                let name = match category {
-                    Scalar::Text(text) => format!("{}_{text}", self.column),
-                    other => format!("{}_{other}", self.column),
-                };
+                let name = format!("{}_{}", self.column, category.text());
                 let items = items[element * rows..(element + 1) * rows].to_vec();
                 Ok((name, Tensor::from_elements(&[rows], T::wrap(items))?))
             }),

@@ -80,26 +80,23 @@ fn plan(name: &str, tensor: &Tensor, values: &[Scalar]) -> Result<Option<Filling
             .expected(format!("{expected} for column {name:?}, {}", tensor.dtype()))
             .actual(value.to_string())
     };
-    if tensor.dtype() == Dtype::String {
-        let texts = values.iter().map(|value| match value {
-            Scalar::Text(text) => Ok(text.clone()),
-            other => Err(wrong("text", other)),
-        });
-        return Ok(any_missing(tensor.elements()).then_some(Filling::Texts(texts.collect::<Result<_, _>>()?)));
-    }
-    let numbers: Vec<f64> = values
-        .iter()
-        .map(|value| value.number().ok_or_else(|| wrong("a number", value)))
-        .collect::<Result<_, _>>()?;
-    let fits = |&number: &f64| match tensor.dtype() {
+    let fits = |number: f64| match tensor.dtype() {
         Dtype::F16 => Half::from_f64(number).is_some(),
         Dtype::F32 => f32::from_f64(number).is_some(),
         _ => true,
     };
-    match numbers.iter().position(|number| !fits(number)) {
-        Some(index) => Err(wrong("a number", &values[index])),
-        None => Ok(any_missing(tensor.elements()).then_some(Filling::Numbers(numbers))),
+    for value in values {
+        match (tensor.dtype(), value) {
+            (Dtype::String, Scalar::Text(_)) => {}
+            (Dtype::String, other) => return Err(wrong("text", other)),
+            (_, value) if value.number().is_some_and(fits) => {}
+            (_, other) => return Err(wrong("a number", other)),
+        }
     }
+    Ok(any_missing(tensor.elements()).then(|| match tensor.dtype() {
+        Dtype::String => Filling::Texts(values.iter().map(Scalar::text).collect()),
+        _ => Filling::Numbers(values.iter().filter_map(Scalar::number).collect()),
+    }))
 }
 
 fn any_missing(elements: &Elements) -> bool {
