@@ -1,8 +1,8 @@
 //! Write a predictor for an ampoule.
 
 mod failure;
-pub mod table;
 pub mod results;
+pub mod table;
 mod tensor;
 
 pub use failure::{Failure, Fault};
