@@ -1,0 +1,206 @@
+//! [`Graph`]: a loaded model, shared by any number of threads.
+
+use crate::cache::Cache;
+use crate::plan::Plan;
+use crate::read::{Reader, describe};
+use crate::signature::{Description, Dim, TensorInfo};
+use crate::{Error, Tensor};
+
+/// How a model is loaded.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Model files longer than this are refused. Bytes; 2 GiB, the most that protobuf allows
+    pub max_model_bytes: usize,
+    /// Plans kept beside the `warm` ones, each with its own packed weights, where every shape has its own plan: 8
+    pub max_plans: usize,
+    /// Shapes to plan for at load and for good, each entry one shape per input in the file's order. Without effect
+    /// where one plan serves every shape
+    pub warm: Vec<Vec<Vec<usize>>>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { max_model_bytes: i32::MAX as usize, max_plans: 8, warm: Vec::new() }
+    }
+}
+
+/// A model ready to run. Immutable: share it between threads, each call runs in its caller's.
+pub struct Graph {
+    inputs: Vec<TensorInfo>,
+    outputs: Vec<TensorInfo>,
+    plans: Plans,
+}
+
+enum Plans {
+    /// Every dim is fixed, or the plan holds for any.
+    One(Box<Plan>),
+    /// Dims are open and decide which kernels are used.
+    PerShape(Box<Cache>),
+}
+
+impl Graph {
+    /// Parses and optimises an ONNX model. Where dims are open, a graph without convolutions, recurrence and the
+    /// like gets one plan for every shape; any other gets a plan per set of shapes, made when they are first seen
+    /// (milliseconds to a second) or here, for [`LoadOptions::warm`].
+    ///
+    /// # Errors
+    ///
+    /// `InvalidModel` for bytes that are no ONNX model, that contradict themselves or exceed
+    /// [`LoadOptions::max_model_bytes`]; `Unsupported` for operators and dtypes that are missing here and for weights outside of
+    /// the file, which are never looked for; `InvalidInput` for `warm` shapes that the graph does not take.
+    pub fn load(bytes: &[u8], options: &LoadOptions) -> Result<Self, Error> {
+        let limit = options.max_model_bytes;
+        if bytes.len() > limit {
+            return Err(Error::model(format!(
+                "expected a model of at most {limit} bytes, got {}",
+                bytes.len()
+            )));
+        }
+        let reader = Reader::new(bytes)?;
+        let Description { inputs, outputs, .. } = reader.description.clone();
+        let open = inputs.iter().flat_map(|info| &info.shape).any(|dim| matches!(dim, Dim::Symbol(_)));
+        let one = if !open {
+            Some(Plan::build(&reader, None)?)
+        } else if reader.shape_bound {
+            None
+        } else {
+            Plan::build(&reader, None).and_then(|plan| plan.rehearse(&inputs).map(|()| plan)).ok()
+        };
+        let plans = match one {
+            Some(plan) => Plans::One(Box::new(plan)),
+            None => {
+                // What is wrong with the graph as such is found here rather than at the first call.
+                reader.model(false)?;
+                Plans::PerShape(Box::new(Cache::new(reader, options.max_plans)))
+            }
+        };
+        let graph = Self { inputs, outputs, plans };
+        options.warm.iter().try_for_each(|shapes| graph.prepare(shapes))?;
+        Ok(graph)
+    }
+
+    /// Reads what a model says about itself. Decodes the file, but neither optimises nor checks the graph.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidModel` for bytes that are no ONNX model, `Unsupported` for inputs or outputs that are no tensors.
+    pub fn describe(bytes: &[u8]) -> Result<Description, Error> {
+        describe(bytes).map(|(_, description)| description)
+    }
+
+    /// The inputs in the file's order, without those that the file itself gives a value.
+    pub fn inputs(&self) -> &[TensorInfo] {
+        &self.inputs
+    }
+
+    /// The outputs in the file's order, with the shapes that the file claims.
+    pub fn outputs(&self) -> &[TensorInfo] {
+        &self.outputs
+    }
+
+    /// Whether a plan is built for each new set of shapes, so that the first call with them takes longer.
+    pub fn plans_per_shape(&self) -> bool {
+        matches!(self.plans, Plans::PerShape(_))
+    }
+
+    /// Runs the graph. `inputs` in any order, matched by name; the outputs come in the order of
+    /// [`Graph::outputs`], each with its declared dtype.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a name that is missing, unknown or given twice, for a dtype or shape other than the
+    /// declared, and for values or shapes on which the graph fails; `Unsupported` for an output that is no tensor.
+    pub fn run(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, Error> {
+        let inputs = self.in_order(inputs)?;
+        match &self.plans {
+            Plans::One(plan) => plan.run(&inputs, &self.outputs),
+            Plans::PerShape(cache) => {
+                let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
+                cache.with(&shapes, |plan| plan.run(&inputs, &self.outputs))
+            }
+        }
+    }
+
+    fn prepare(&self, shapes: &[Vec<usize>]) -> Result<(), Error> {
+        if shapes.len() != self.inputs.len() {
+            let (expected, got) = (self.inputs.len(), shapes.len());
+            return Err(Error::input(format!(
+                "warm: expected {expected} shapes, one for each input, got {got}"
+            )));
+        }
+        for (info, shape) in self.inputs.iter().zip(shapes) {
+            if !fits(info, shape) {
+                return Err(Error::input(format!(
+                    "warm: input {:?}: expected {info}, got {shape:?}",
+                    info.name
+                )));
+            }
+        }
+        match &self.plans {
+            Plans::One(_) => Ok(()),
+            Plans::PerShape(cache) => cache.keep(&shapes.iter().map(Vec::as_slice).collect::<Vec<_>>()),
+        }
+    }
+
+    fn in_order(&self, given: Vec<(String, Tensor)>) -> Result<Vec<Tensor>, Error> {
+        let mut slots = vec![None; self.inputs.len()];
+        for (name, tensor) in given {
+            let Some(at) = self.inputs.iter().position(|info| info.name == name) else {
+                let names: Vec<String> = self.inputs.iter().map(|info| format!("{:?}", info.name)).collect();
+                return Err(Error::input(format!(
+                    "input {name:?} is unknown, expected {}",
+                    names.join(", ")
+                )));
+            };
+            if slots[at].replace(tensor).is_some() {
+                return Err(Error::input(format!("input {name:?} is given twice")));
+            }
+        }
+        let mut inputs = Vec::with_capacity(slots.len());
+        for (info, slot) in self.inputs.iter().zip(slots) {
+            let name = &info.name;
+            let tensor: Tensor =
+                slot.ok_or_else(|| Error::input(format!("input {name:?} is missing, expected {info}")))?;
+            if tensor.dtype() != info.dtype || !fits(info, tensor.shape()) {
+                let (dtype, shape) = (tensor.dtype(), tensor.shape());
+                return Err(Error::input(format!("input {name:?}: expected {info}, got {dtype}{shape:?}")));
+            }
+            inputs.push(tensor);
+        }
+        self.same_symbols(&inputs)?;
+        Ok(inputs)
+    }
+
+    /// A symbol stands for one number in a call, in whichever inputs it occurs.
+    fn same_symbols(&self, inputs: &[Tensor]) -> Result<(), Error> {
+        let dims = || {
+            self.inputs
+                .iter()
+                .zip(inputs)
+                .flat_map(|(i, t)| i.shape.iter().zip(t.shape()).map(move |d| (i, d)))
+        };
+        for (at, (info, (dim, &got))) in dims().enumerate() {
+            let Dim::Symbol(symbol) = dim else { continue };
+            if symbol == "?" {
+                continue;
+            }
+            if let Some((first, (_, &expected))) = dims().take(at).find(|(_, (d, n))| *d == dim && **n != got)
+            {
+                return Err(Error::input(format!(
+                    "input {:?}: expected {info} with {symbol} = {expected} as in input {:?}, got {symbol} = {got}",
+                    info.name, first.name
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn fits(info: &TensorInfo, shape: &[usize]) -> bool {
+    info.shape.len() == shape.len()
+        && info
+            .shape
+            .iter()
+            .zip(shape)
+            .all(|(dim, &got)| if let Dim::Fixed(n) = dim { *n == got } else { true })
+}

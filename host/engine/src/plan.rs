@@ -1,0 +1,164 @@
+//! [`Plan`]: an optimised graph, for open dims or for one set of shapes, and the states that it runs in.
+
+use std::sync::Arc;
+
+use crossbeam_queue::ArrayQueue;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::floats::FloatPrecisionTranslator;
+use tract_onnx::tract_core::ops::cast as node;
+use tract_onnx::tract_core::transform::ModelTransform;
+use tract_onnx::tract_hir::internal::{DatumType, Factoid, TDim, TypedSimplePlan, TypedSimpleState};
+
+use crate::read::{Reader, guard};
+use crate::signature::{Dim, TensorInfo};
+use crate::{Dtype, Error, ErrorKind, Tensor};
+
+/// States kept for the next call: as many as threads may run one plan at once without making their own.
+const IDLE_STATES: usize = 32;
+
+pub(crate) struct Plan {
+    plan: Arc<TypedSimplePlan>,
+    /// What an input is cast to on its way in, where the plan computes in another dtype.
+    inputs: Vec<Option<DatumType>>,
+    /// `None` if a node remembers: tract carries the memory of a recurrent node from one run of a state to the
+    /// next, so such states serve one call.
+    idle: Option<ArrayQueue<TypedSimpleState>>,
+}
+
+impl Plan {
+    /// For the dims as declared, or for `shapes`, one for each input. Tries without, then with the shapes that the
+    /// file claims for what is inside of the graph.
+    pub(crate) fn build(reader: &Reader, shapes: Option<&[&[usize]]>) -> Result<Self, Error> {
+        Self::build_from(reader, shapes, false)
+            .or_else(|e| Self::build_from(reader, shapes, true).map_err(|_| e))
+    }
+
+    fn build_from(reader: &Reader, shapes: Option<&[&[usize]]>, trusting: bool) -> Result<Self, Error> {
+        let mut model = reader.model(trusting)?;
+        let plan = guard("optimising the graph", ErrorKind::InvalidModel, || {
+            for (at, shape) in shapes.into_iter().flatten().enumerate() {
+                let datum = model.input_fact(at)?.datum_type.concretize();
+                let datum = datum.ok_or_else(|| TractError::msg("an input has no dtype"))?;
+                model.set_input_fact(
+                    at,
+                    InferenceFact::dt_shape(datum, shape.iter().map(|&n| TDim::from(n)).collect::<TVec<_>>()),
+                )?;
+            }
+            let mut typed = model.into_typed()?;
+            if !tract_linalg::has_fp16() && holds_f16(&typed) {
+                FloatPrecisionTranslator::new(DatumType::F16, DatumType::F32).transform(&mut typed)?;
+            }
+            restore_dtypes(&mut typed, &reader.description.outputs)?;
+            typed.into_optimized()?.into_runnable()
+        })?;
+        let inputs = dtypes(plan.model(), &plan.model().inputs).zip(&reader.description.inputs);
+        let inputs =
+            inputs.map(|(computed, info)| cast_between("input", info, computed)).collect::<Result<_, _>>()?;
+        let outputs = dtypes(plan.model(), &plan.model().outputs).zip(&reader.description.outputs);
+        outputs
+            .map(|(computed, info)| cast_between("output", info, computed))
+            .collect::<Result<Vec<_>, _>>()?;
+        let state = guard("preparing a state", ErrorKind::Internal, || plan.spawn())?;
+        let idle = state.op_states.iter().all(Option::is_none).then(|| ArrayQueue::new(IDLE_STATES));
+        Ok(Self { plan, inputs, idle })
+    }
+
+    /// Runs once over zeros with 2 for every open dim: what optimises with symbols may still fail to run with them.
+    pub(crate) fn rehearse(&self, infos: &[TensorInfo]) -> Result<(), Error> {
+        let zeros = infos.iter().map(|info| {
+            let shape: Vec<usize> =
+                info.shape.iter().map(|dim| if let Dim::Fixed(n) = dim { *n } else { 2 }).collect();
+            let datum = info.dtype.to_tract().unwrap_or(DatumType::F32);
+            guard("rehearsing", ErrorKind::Internal, || {
+                Ok(tract_onnx::prelude::Tensor::zero_dt(datum, &shape)?.into_tvalue())
+            })
+        });
+        let zeros = zeros.collect::<Result<TVec<TValue>, Error>>()?;
+        self.run_values(zeros).map(drop)
+    }
+
+    /// `inputs` in the graph's order, checked against its signature; the outputs in its order.
+    pub(crate) fn run(
+        &self,
+        inputs: &[Tensor],
+        outputs: &[TensorInfo],
+    ) -> Result<Vec<(String, Tensor)>, Error> {
+        let values = self.run_values(inputs.iter().map(Tensor::to_tract).collect())?;
+        let named = values.into_iter().zip(outputs).map(|(value, info)| {
+            let wrong =
+                || Error::unsupported(format!("output {:?}: the graph computes a {:?}", info.name, value));
+            Ok((info.name.clone(), Tensor::from_tract(value.clone()).ok_or_else(wrong)?))
+        });
+        named.collect()
+    }
+
+    fn run_values(&self, mut values: TVec<TValue>) -> Result<TVec<TValue>, Error> {
+        guard("running the graph", ErrorKind::InvalidInput, || {
+            cast(&mut values, &self.inputs)?;
+            let mut state = match self.idle.as_ref().and_then(ArrayQueue::pop) {
+                Some(state) => state,
+                None => self.plan.spawn()?,
+            };
+            // A failed run leaves values behind in its state, which is dropped here with the error.
+            let outputs = state.run(values)?;
+            if let Some(idle) = &self.idle {
+                // Full: this many wait already, so this one goes.
+                let _ = idle.push(state);
+            }
+            Ok(outputs)
+        })
+    }
+}
+
+fn holds_f16(model: &TypedModel) -> bool {
+    model.nodes.iter().flat_map(|node| &node.outputs).any(|outlet| outlet.fact.datum_type == DatumType::F16)
+}
+
+fn dtypes<'a>(model: &'a TypedModel, outlets: &'a [OutletId]) -> impl Iterator<Item = DatumType> + 'a {
+    outlets.iter().map(|o| model.nodes[o.node].outputs[o.slot].fact.datum_type)
+}
+
+/// Ends the graph with casts to what the file declares, where only those differ. They are nodes rather than done on
+/// the way out, because a dim can be made a number only while its symbols are known.
+fn restore_dtypes(model: &mut TypedModel, infos: &[TensorInfo]) -> TractResult<()> {
+    let mut outlets = model.outputs.clone();
+    for (at, info) in infos.iter().enumerate().take(outlets.len()) {
+        let computed = model.outlet_fact(outlets[at])?.datum_type;
+        if let (Ok(Some(_)), Some(declared)) = (cast_between("output", info, computed), info.dtype.to_tract())
+        {
+            outlets[at] = model.wire_node(
+                format!("declared dtype of output {at}"),
+                node::cast(declared),
+                &[outlets[at]],
+            )?[0];
+        }
+    }
+    model.select_output_outlets(&outlets)
+}
+
+/// What an input has to be cast to, and whether an output has to be cast, where the file declares `info` and the
+/// plan computes in `computed`: f16 that is computed in f32, and the dims that tract keeps as symbolic integers.
+/// Anything else is a file that contradicts itself.
+fn cast_between(role: &str, info: &TensorInfo, computed: DatumType) -> Result<Option<DatumType>, Error> {
+    match info.dtype {
+        dtype if dtype.to_tract() == Some(computed) => Ok(None),
+        Dtype::F16 if computed == DatumType::F32 => Ok(Some(computed)),
+        Dtype::I64 if computed == DatumType::TDim => Ok(Some(computed)),
+        declared => {
+            let got = Dtype::from_tract(computed).map_or_else(|| format!("{computed:?}"), |d| d.to_string());
+            Err(Error::model(format!(
+                "{role} {:?}: the file declares {declared}, the graph has {got}",
+                info.name
+            )))
+        }
+    }
+}
+
+fn cast(values: &mut [TValue], casts: &[Option<DatumType>]) -> TractResult<()> {
+    for (value, to) in values.iter_mut().zip(casts) {
+        if let Some(to) = to {
+            *value = value.cast_to_dt(*to)?.into_owned().into_tvalue();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! What a model file says about itself: the inputs and outputs of its graph, and its metadata.
+
+use std::fmt;
+
+use tract_onnx::pb::tensor_shape_proto::dimension::Value;
+use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto, type_proto};
+
+use crate::{Dtype, Error};
+
+/// One dim of a shape.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Dim {
+    /// This many, no other
+    Fixed(usize),
+    /// Any number; equal names are equal numbers, except `?` (no name given)
+    Symbol(String),
+}
+
+/// An input or output of a graph. Displays as `f32[N, 4, 256, 256]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Unique among the inputs, and among the outputs
+    pub name: String,
+    /// At the boundary; the graph may compute in another, see the crate's documentation
+    pub dtype: Dtype,
+    /// Outermost first. An output whose file gives not even a rank has the single symbol `...`
+    pub shape: Vec<Dim>,
+}
+
+/// What [`Graph::describe`](crate::Graph::describe) reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// In the file's order, without those that the file itself gives a value
+    pub inputs: Vec<TensorInfo>,
+    /// In the file's order
+    pub outputs: Vec<TensorInfo>,
+    /// `doc_string` of the model, or of its graph; may be empty
+    pub doc: String,
+    /// `producer_name` and `producer_version`, such as `skl2onnx 1.20.0`; may be empty
+    pub producer: String,
+    /// `metadata_props`, in the file's order
+    pub metadata: Vec<(String, String)>,
+    /// Class labels of the last `ai.onnx.ml` classifier in the graph, in the order of its scores
+    pub labels: Vec<String>,
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(n) => n.fmt(f),
+            Self::Symbol(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for TensorInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dims: Vec<String> = self.shape.iter().map(Dim::to_string).collect();
+        write!(f, "{}[{}]", self.dtype, dims.join(", "))
+    }
+}
+
+impl Description {
+    pub(crate) fn of(model: &ModelProto) -> Result<Self, Error> {
+        let Some(graph) = &model.graph else {
+            return Err(Error::model("the file holds no graph; is it an ONNX model?"));
+        };
+        let inputs = graph.input.iter().filter(|i| graph.initializer.iter().all(|t| t.name != i.name));
+        let description = Self {
+            inputs: inputs.map(|i| read("input", i)).collect::<Result<_, _>>()?,
+            outputs: graph.output.iter().map(|o| read("output", o)).collect::<Result<_, _>>()?,
+            doc: [&model.doc_string, &graph.doc_string]
+                .into_iter()
+                .find(|d| !d.is_empty())
+                .cloned()
+                .unwrap_or_default(),
+            producer: format!("{} {}", model.producer_name, model.producer_version).trim().to_owned(),
+            metadata: model.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
+            labels: labels(graph),
+        };
+        unique("input", &description.inputs)?;
+        unique("output", &description.outputs)?;
+        if description.outputs.is_empty() {
+            return Err(Error::model("the graph has no outputs"));
+        }
+        Ok(description)
+    }
+}
+
+fn read(role: &str, info: &ValueInfoProto) -> Result<TensorInfo, Error> {
+    let name = info.name.clone();
+    // Sequences and maps are skipped by the decoder, as is a type that is missing.
+    let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|t| t.value.as_ref())
+    else {
+        let mend = "convert with zipmap off if it is a classifier's";
+        return Err(Error::unsupported(format!(
+            "{role} {name:?}: expected a tensor, got another type ({mend})"
+        )));
+    };
+    let dtype = Dtype::from_onnx(tensor.elem_type).ok_or_else(|| {
+        Error::unsupported(format!(
+            "{role} {name:?}: ONNX element type {} has no dtype here",
+            tensor.elem_type
+        ))
+    })?;
+    let shape = match &tensor.shape {
+        Some(shape) => shape.dim.iter().map(|d| dim(d.value.as_ref())).collect(),
+        None if role == "output" => vec![Dim::Symbol("...".to_owned())],
+        None => return Err(Error::unsupported(format!("{role} {name:?}: the file declares no shape"))),
+    };
+    Ok(TensorInfo { name, dtype, shape })
+}
+
+/// Exporters write -1 or 0 for a dim that they leave open.
+fn dim(value: Option<&Value>) -> Dim {
+    match value {
+        Some(Value::DimValue(n)) if *n > 0 => Dim::Fixed(usize::try_from(*n).unwrap_or(usize::MAX)),
+        Some(Value::DimParam(name)) if !name.is_empty() => Dim::Symbol(name.clone()),
+        _ => Dim::Symbol("?".to_owned()),
+    }
+}
+
+fn unique(role: &str, infos: &[TensorInfo]) -> Result<(), Error> {
+    let twice = |i: &usize| infos[..*i].iter().any(|earlier| earlier.name == infos[*i].name);
+    match (0..infos.len()).find(twice) {
+        Some(i) => Err(Error::model(format!("{role} {:?} is declared twice", infos[i].name))),
+        None => Ok(()),
+    }
+}
+
+/// Attributes of TreeEnsembleClassifier, LinearClassifier and SVMClassifier (ONNX, `ai.onnx.ml` operators).
+fn labels(graph: &GraphProto) -> Vec<String> {
+    let attributes =
+        graph.node.iter().rev().filter(|n| n.op_type.ends_with("Classifier")).flat_map(|n| &n.attribute);
+    for attribute in attributes {
+        match attribute.name.as_str() {
+            "classlabels_int64s" | "classlabels_ints" if !attribute.ints.is_empty() => {
+                return attribute.ints.iter().map(i64::to_string).collect();
+            }
+            "classlabels_strings" if !attribute.strings.is_empty() => {
+                return attribute.strings.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect();
+            }
+            _ => {}
+        }
+    }
+    Vec::new()
+}

@@ -1,0 +1,108 @@
+//! Every model of `make_models.py` answers as ONNX Runtime does, within `|a - e| <= atol + rtol * |e|`.
+
+mod golden;
+
+use ampoule_engine::{Dtype, Graph, LoadOptions, Tensor};
+use golden::{bytes, f32s, json, load, tensors, widen};
+
+/// Name, atol, rtol.
+const CASES: [(&str, f32, f32); 12] = [
+    ("linear", 1e-6, 1e-5),
+    ("mlp", 1e-6, 1e-5),
+    ("cnn", 1e-5, 1e-5),
+    ("cnn_fixed", 1e-5, 1e-5),
+    ("cnn_wrong_dims", 1e-5, 1e-5),
+    // The peer rounds to f16 after every operator, this engine once.
+    ("cnn_f16", 1e-2, 1e-2),
+    ("cnn_f16_within", 1e-2, 1e-2),
+    ("several", 0.0, 0.0),
+    ("lstm", 1e-6, 1e-5),
+    ("iris_trees", 1e-6, 0.0),
+    ("iris_logistic", 1e-6, 0.0),
+    ("cancer_logistic", 1e-6, 0.0),
+];
+
+#[test]
+fn models_answer_as_the_peer_does() {
+    for (name, atol, rtol) in CASES {
+        let graph = load(name);
+        for (at, run) in json(name)["runs"].as_array().unwrap().iter().enumerate() {
+            let answers = graph.run(tensors(&run["inputs"])).unwrap();
+            compare(&format!("{name}, run {at}"), &answers, &tensors(&run["outputs"]), atol, rtol);
+        }
+    }
+}
+
+#[test]
+fn classifiers_and_ensembles_follow_the_peers_conventions() {
+    let (stream, cases) = (bytes("models/forests.bin"), json("forests"));
+    let mut rest = stream.as_slice();
+    for case in cases["runs"].as_array().unwrap() {
+        let (model, after) = rest.split_at(case["length"].as_u64().unwrap() as usize);
+        rest = after;
+        let inputs = tensors(&cases[case["inputs"].as_str().unwrap()]);
+        let title = case["title"].as_str().unwrap();
+        let graph = Graph::load(model, &LoadOptions::default()).unwrap_or_else(|e| panic!("{title}: {e:?}"));
+        compare(title, &graph.run(inputs).unwrap(), &tensors(&case["outputs"]), 1e-6, 1e-6);
+    }
+    assert!(rest.is_empty());
+}
+
+#[test]
+fn iris_trees_answer_as_xgboost_does() {
+    let inputs = tensors(&json("iris_trees")["runs"][0]["inputs"]);
+    let answers = load("iris_trees").run(inputs).unwrap();
+    let peer = json("iris_trees_xgboost");
+    let labels = answers[0].1.as_bytes().chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()));
+    assert!(labels.eq(peer["labels"].as_array().unwrap().iter().map(|l| l.as_i64().unwrap())));
+    for (at, (got, expected)) in
+        f32s(&answers[1].1).iter().zip(peer["probabilities"].as_array().unwrap()).enumerate()
+    {
+        let expected = expected.as_f64().unwrap() as f32;
+        assert!((got - expected).abs() <= 1e-6, "probability {at}: expected {expected}, got {got}");
+    }
+}
+
+#[test]
+fn recurrent_graphs_start_each_call_anew() {
+    let graph = load("lstm");
+    let runs = json("lstm");
+    let inputs = || tensors(&runs["runs"][0]["inputs"]);
+    let first = graph.run(inputs()).unwrap();
+    let second = graph.run(inputs()).unwrap();
+    assert_eq!(first[0].1.as_bytes(), second[0].1.as_bytes());
+}
+
+#[test]
+fn a_batch_without_rows_has_an_answer_without_rows() {
+    let empty = Tensor::from_le_bytes(Dtype::F32, &[0, 4], &[]).unwrap();
+    let answers = load("iris_trees").run(vec![("input".to_owned(), empty)]).unwrap();
+    assert_eq!((answers[0].1.shape(), answers[1].1.shape()), ([0].as_slice(), [0, 3].as_slice()));
+}
+
+fn compare(title: &str, got: &[(String, Tensor)], expected: &[(String, Tensor)], atol: f32, rtol: f32) {
+    assert_eq!(got.len(), expected.len(), "{title}");
+    for ((name, got), (expected_name, expected)) in got.iter().zip(expected) {
+        assert_eq!(name, expected_name, "{title}");
+        assert_eq!((got.dtype(), got.shape()), (expected.dtype(), expected.shape()), "{title}, {name}");
+        match got.dtype() {
+            Dtype::F32 | Dtype::F16 => {
+                for (at, (a, e)) in floats(got).into_iter().zip(floats(expected)).enumerate() {
+                    let same = a == e || a.is_nan() && e.is_nan() || (a - e).abs() <= atol + rtol * e.abs();
+                    assert!(same, "{title}, {name}[{at}]: expected {e}, got {a}");
+                }
+            }
+            Dtype::String => assert_eq!(got.strings(), expected.strings(), "{title}, {name}"),
+            _ => assert_eq!(got.as_bytes(), expected.as_bytes(), "{title}, {name}"),
+        }
+    }
+}
+
+fn floats(tensor: &Tensor) -> Vec<f32> {
+    match tensor.dtype() {
+        Dtype::F16 => {
+            tensor.as_bytes().chunks_exact(2).map(|b| widen(u16::from_le_bytes([b[0], b[1]]))).collect()
+        }
+        _ => f32s(tensor),
+    }
+}
