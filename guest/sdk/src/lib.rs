@@ -1,6 +1,7 @@
 //! Write a predictor for an ampoule.
 
 mod failure;
+pub mod image;
 pub mod results;
 pub mod table;
 mod tensor;
