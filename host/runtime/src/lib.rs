@@ -1,1 +1,50 @@
+//! Opens ampoules and asks them for predictions.
+//!
+//! An ampoule is one file: a predictor (a WebAssembly component), its manifest and its graphs. A
+//! [`Host`] is the process's engine, a [`Model`] an ampoule that it opened, and each prediction a
+//! call in a sandbox of its own.
+//!
+//! ```no_run
+//! use ampoule_host::{Batch, Host, HostConfig};
+//!
+//! # async fn example() -> Result<(), ampoule_host::Error> {
+//! let host = Host::new(HostConfig::default())?;
+//! let iris = host.open("iris.wasm".as_ref())?;
+//! let answer = iris.predict(Batch::Json(vec!["[5.1, 3.5, 1.4, 0.2]".to_owned()]), None).await?;
+//! println!("{:?} in {:?}", answer.predictions, answer.timings);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//! - `seal`: sealing, and compiling what has no precompiled code. Without it no compiler is linked.
+//!
+//! # Not guaranteed
+//! - A graph is parsed and run by the engine in the host's own process: open only ampoules whose
+//!   graphs you trust. The predictor's code needs no trust.
+//! - A compute can't be stopped: a call that passes its deadline is answered at once, while its
+//!   compute goes on and keeps its place until it ends.
+//! - Nothing here hides timing from a predictor that looks for it.
 
+mod ampoule;
+mod batch;
+mod call;
+mod error;
+mod host;
+mod limits;
+mod manifest;
+mod model;
+mod nn;
+mod precompiled;
+#[cfg(feature = "seal")]
+pub mod seal;
+mod wasi;
+
+pub use ampoule::{Ampoule, sha256_hex};
+pub use batch::{Batch, Column, Dtype as ColumnDtype, Failure, Fault as FailureFault, Media, Numeric, Values};
+pub use call::{Answer, Timings};
+pub use error::{Error, Fault, Kind};
+pub use host::{Host, HostConfig, Reuse};
+pub use limits::{Limit, Limits};
+pub use manifest::{Dim, Dtype, Field, Form, GraphFacts, GraphTensor, Manifest, is_name};
+pub use model::{Model, Opening};

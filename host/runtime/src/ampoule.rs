@@ -1,0 +1,140 @@
+//! [`Ampoule`]: the sealed file, read without running it.
+//!
+//! An ampoule is a WebAssembly component with custom sections behind it:
+//! `ampoule:manifest` (canonical JSON), one `ampoule:graph/NAME` per graph (the model's file), and
+//! `ampoule:loaded` where the predictor's `load` was run at seal time.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Manifest};
+
+pub(crate) const MANIFEST_SECTION: &str = "ampoule:manifest";
+pub(crate) const GRAPH_SECTION: &str = "ampoule:graph/";
+/// Stands in a file whose predictor was snapshotted after its `load`; it is empty.
+pub(crate) const LOADED_SECTION: &str = "ampoule:loaded";
+
+/// A sealed file and what stands in it.
+pub struct Ampoule {
+    bytes: Vec<u8>,
+    digest: String,
+    manifest: Manifest,
+    manifest_text: std::ops::Range<usize>,
+    /// Where the file of each of `manifest.graphs` lies.
+    graphs: Vec<std::ops::Range<usize>>,
+    loaded: bool,
+}
+
+impl Ampoule {
+    /// Reads a sealed file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and whatever [`Ampoule::from_bytes`] says.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let bytes = std::fs::read(path)
+            .map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
+        Self::from_bytes(bytes, &path.display().to_string())
+    }
+
+    /// Takes a sealed file apart; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// [`Error::NotAnAmpoule`] for anything that is not a component with our sections in it,
+    /// [`Error::Manifest`] for a manifest that can't be read.
+    pub fn from_bytes(bytes: Vec<u8>, name: &str) -> Result<Self, Error> {
+        let refuse = |why: String| Error::NotAnAmpoule { name: name.to_owned(), why };
+        if !wasmparser::Parser::is_component(&bytes) {
+            let why = match bytes.get(..4) {
+                Some(b"\0asm") => "expected a component, got a core module".to_owned(),
+                Some(b"\x7fELF") => "expected a component, got precompiled or native code".to_owned(),
+                _ => "expected a WebAssembly component".to_owned(),
+            };
+            return Err(refuse(why));
+        }
+        let mut manifest_text = None;
+        let mut named = Vec::new();
+        let mut loaded = false;
+        let mut depth = 0usize;
+        for payload in wasmparser::Parser::new(0).parse_all(&bytes) {
+            match payload.map_err(|cause| refuse(cause.to_string()))? {
+                wasmparser::Payload::ModuleSection { .. } | wasmparser::Payload::ComponentSection { .. } => depth += 1,
+                wasmparser::Payload::End(_) => depth = depth.saturating_sub(1),
+                wasmparser::Payload::CustomSection(section) if depth == 0 => {
+                    let start = section.data_offset();
+                    let range = start..start + section.data().len();
+                    if section.name() == MANIFEST_SECTION {
+                        if manifest_text.replace(range).is_some() {
+                            return Err(refuse("two manifests".to_owned()));
+                        }
+                    } else if section.name() == LOADED_SECTION {
+                        loaded = true;
+                    } else if let Some(graph) = section.name().strip_prefix(GRAPH_SECTION) {
+                        named.push((graph.to_owned(), range));
+                    }
+                }
+                _ => {}
+            }
+        }
+        let manifest_text = manifest_text
+            .ok_or_else(|| refuse("a component without a manifest (make an ampoule of it with `ampoule seal`)".to_owned()))?;
+        let manifest = Manifest::from_json(&bytes[manifest_text.clone()])?;
+        let mut graphs = Vec::with_capacity(manifest.graphs.len());
+        for facts in &manifest.graphs {
+            let mut found = named.iter().filter(|(name, _)| *name == facts.name);
+            match (found.next(), found.next()) {
+                (Some((_, range)), None) => graphs.push(range.clone()),
+                (None, _) => return Err(refuse(format!("the file of graph \"{}\" is missing", facts.name))),
+                (Some(_), Some(_)) => return Err(refuse(format!("graph \"{}\" stands twice", facts.name))),
+            }
+        }
+        let digest = sha256_hex(&bytes);
+        Ok(Self { bytes, digest, manifest, manifest_text, graphs, loaded })
+    }
+
+    /// Sha256 of the whole file, lower-case hex.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The manifest's text, as sealed.
+    pub fn manifest_text(&self) -> &str {
+        std::str::from_utf8(&self.bytes[self.manifest_text.clone()]).expect("JSON that was read is UTF-8")
+    }
+
+    /// Whether the predictor was snapshotted after its `load`.
+    pub fn is_loaded(&self) -> bool {
+        self.loaded
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The whole file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The file of the `index`th of the manifest's graphs.
+    pub fn graph(&self, index: usize) -> &[u8] {
+        &self.bytes[self.graphs[index].clone()]
+    }
+}
+
+/// Sha256 in lower-case hex.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+        text
+    })
+}

@@ -1,0 +1,158 @@
+//! The contract's types on the host's side, generated from `guest/wit`.
+
+use crate::manifest::first_repeated;
+
+mod bindings {
+    #![allow(
+        clippy::pedantic,
+        unsafe_code,
+        unused_qualifications,
+        reason = "generated from the WIT by wasmtime's macro"
+    )]
+    wasmtime::component::bindgen!({
+        inline: "
+            package ampoule:host;
+            world opened {
+                export ampoule:model/predictor@0.1.0;
+            }
+        ",
+        path: ["../../guest/wit"],
+        world: "ampoule:host/opened",
+        exports: { default: async },
+    });
+}
+
+pub(crate) use bindings::{Opened, OpenedPre};
+pub use bindings::ampoule::model::types::{Batch, Column, Dtype, Failure, Fault, Media, Numeric, Values};
+
+impl Dtype {
+    /// Bytes of one element.
+    pub fn size_bytes(self) -> usize {
+        match self {
+            Self::Bool | Self::U8 | Self::I8 => 1,
+            Self::I16 | Self::F16 => 2,
+            Self::I32 | Self::F32 => 4,
+            Self::I64 | Self::F64 => 8,
+        }
+    }
+
+    /// The name that manifests and messages use, such as `f32`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::U8 => "u8",
+            Self::I8 => "i8",
+            Self::I16 => "i16",
+            Self::I32 => "i32",
+            Self::I64 => "i64",
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+        }
+    }
+}
+
+impl Column {
+    /// Checks that the shape and the values agree: what a predictor returns is not to be trusted.
+    ///
+    /// # Errors
+    /// A sentence that names the column, what its shape asks for and what is there.
+    pub fn check(&self) -> Result<(), String> {
+        let elements = self.shape.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis as usize));
+        let (expected, actual, unit) = match &self.values {
+            Values::Numeric(numeric) => {
+                (elements.and_then(|n| n.checked_mul(numeric.dtype.size_bytes())), numeric.data.len(), "bytes")
+            }
+            Values::Text(text) => (elements, text.len(), "strings"),
+        };
+        if expected == Some(actual) && !self.shape.is_empty() {
+            return Ok(());
+        }
+        let expected = expected.map_or("fewer".to_owned(), |n| n.to_string());
+        Err(format!(
+            "column \"{}\" of shape {:?}: expected {expected} {unit}, got {actual}",
+            self.name.escape_debug(),
+            self.shape
+        ))
+    }
+
+    fn bytes(&self) -> usize {
+        self.name.len()
+            + match &self.values {
+                Values::Numeric(numeric) => numeric.data.len(),
+                Values::Text(text) => text.iter().map(|item| 16 + item.as_ref().map_or(0, String::len)).sum(),
+            }
+    }
+}
+
+impl Batch {
+    /// How many instances are in it.
+    pub fn instances(&self) -> usize {
+        match self {
+            Self::Json(items) => items.len(),
+            Self::Columns(columns) => {
+                columns.first().and_then(|column| column.shape.first()).map_or(0, |&rows| rows as usize)
+            }
+            Self::Media(items) => items.len(),
+        }
+    }
+
+    /// Bytes that its values take, names and metadata included.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Json(items) => items.iter().map(String::len).sum(),
+            Self::Columns(columns) => columns.iter().map(Column::bytes).sum(),
+            Self::Media(items) => {
+                let size = |media: &Media| {
+                    media.bytes.len() + media.content_type.len() + media.metadata.as_ref().map_or(0, String::len)
+                };
+                items.iter().map(size).sum()
+            }
+        }
+    }
+
+    /// Checks what a predictor returned: as many predictions as instances, columns that agree with
+    /// their shapes, JSON that is JSON, and names that stand once.
+    ///
+    /// # Errors
+    /// A sentence that names the part at fault.
+    pub fn check(&self, instances: usize) -> Result<(), String> {
+        match self {
+            Self::Json(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    serde_json::from_str::<&serde_json::value::RawValue>(item)
+                        .map_err(|cause| format!("prediction {index} is not JSON: {cause}"))?;
+                }
+            }
+            Self::Columns(columns) => {
+                if let Some(twice) = first_repeated(columns.iter().map(|column| column.name.as_str())) {
+                    return Err(format!("column \"{}\" stands twice", twice.escape_debug()));
+                }
+                for column in columns {
+                    column.check()?;
+                    let rows = column.shape.first().map_or(0, |&rows| rows as usize);
+                    if rows != instances {
+                        let name = column.name.escape_debug();
+                        return Err(format!("column \"{name}\": expected {instances} predictions, got {rows}"));
+                    }
+                }
+                if columns.is_empty() && instances > 0 {
+                    return Err(format!("expected columns of {instances} predictions, got none"));
+                }
+                return Ok(());
+            }
+            Self::Media(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let Some(metadata) = &item.metadata else { continue };
+                    serde_json::from_str::<std::collections::BTreeMap<String, serde_json::Value>>(metadata)
+                        .map_err(|cause| format!("metadata of prediction {index} is no JSON object: {cause}"))?;
+                }
+            }
+        }
+        if self.instances() == instances {
+            Ok(())
+        } else {
+            Err(format!("expected {instances} predictions, got {}", self.instances()))
+        }
+    }
+}

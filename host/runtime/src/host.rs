@@ -1,0 +1,245 @@
+//! [`Host`]: the process's one engine, its limits, and the places that calls run in.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::Linker;
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::call::Sandbox;
+use crate::precompiled::Cache;
+use crate::{Ampoule, Error, Limits, Model, nn, wasi};
+
+/// Elements of a table: enough for the largest predictors, which count their functions there.
+pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
+
+/// Bytes of stack that a predictor has.
+const MAX_WASM_STACK_BYTES: usize = 512 << 10;
+
+/// How long a predictor runs before the thread may turn to other calls.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Ticks without a call after which the ticker sleeps.
+const IDLE_TICKS: u32 = 200;
+
+/// How a [`Host`] is set up.
+#[derive(Clone, Debug, Default)]
+pub struct HostConfig {
+    pub limits: Limits,
+    /// What happens to a sandbox after its call.
+    pub reuse: Reuse,
+    /// Where precompiled code is kept; without it, every start compiles.
+    pub cache: Option<PathBuf>,
+}
+
+/// What happens to a sandbox after its call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reuse {
+    /// It is thrown away: nothing of one caller survives into the next.
+    #[default]
+    Never,
+    /// It answers this many calls, one after another: for an operator who serves one tenant.
+    Calls(u32),
+}
+
+/// The process's engine. Cheap to clone; all clones are one host.
+#[derive(Clone)]
+pub struct Host {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub engine: Engine,
+    pub linker: Linker<Sandbox>,
+    pub limits: Arc<Limits>,
+    pub reuse: Reuse,
+    pub cache: Option<Cache>,
+    places: Arc<Semaphore>,
+    queued: AtomicUsize,
+    ticker: Ticker,
+}
+
+impl Host {
+    /// Sets up the engine.
+    ///
+    /// # Errors
+    /// [`Error::Sandbox`] where the machine can't give the address space, [`Error::Io`] for the cache.
+    pub fn new(config: HostConfig) -> Result<Self, Error> {
+        let engine = Engine::new(&engine_config(&config.limits)).map_err(|cause| Error::sandbox(&cause))?;
+        let mut linker = Linker::new(&engine);
+        wasi::add_to_linker(&mut linker).map_err(|cause| Error::sandbox(&cause))?;
+        nn::add_to_linker(&mut linker).map_err(|cause| Error::sandbox(&cause))?;
+        let cache = config.cache.map(Cache::open).transpose()?;
+        let inner = Inner {
+            ticker: Ticker::start(engine.clone()),
+            engine,
+            linker,
+            places: Arc::new(Semaphore::new(config.limits.max_concurrent_calls)),
+            limits: Arc::new(config.limits),
+            reuse: config.reuse,
+            cache,
+            queued: AtomicUsize::new(0),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Opens the ampoule at `path`: reads it, makes its code and its graphs ready.
+    ///
+    /// # Errors
+    /// By kind: the file, the manifest, the contract, or a graph that can't be run.
+    pub fn open(&self, path: &Path) -> Result<Model, Error> {
+        self.open_ampoule(Ampoule::open(path)?)
+    }
+
+    /// Opens an ampoule that was read already.
+    ///
+    /// # Errors
+    /// As [`Host::open`].
+    pub fn open_ampoule(&self, ampoule: Ampoule) -> Result<Model, Error> {
+        Model::open(self.clone(), ampoule)
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// Calls that run now.
+    pub fn running(&self) -> usize {
+        self.inner.limits.max_concurrent_calls - self.inner.places.available_permits()
+    }
+
+    /// Takes a place for a call, waiting for one no longer than the limits say.
+    pub(crate) async fn admit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let inner = &self.inner;
+        inner.ticker.wake();
+        if let Ok(permit) = inner.places.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let overloaded =
+            |queued| Error::Overloaded { running: inner.limits.max_concurrent_calls, queued };
+        let queued = Queued::enter(&inner.queued);
+        if queued.before >= inner.limits.max_queued_calls {
+            return Err(overloaded(queued.before));
+        }
+        let wait = Duration::from_millis(inner.limits.max_queue_ms);
+        match tokio::time::timeout(wait, inner.places.clone().acquire_owned()).await {
+            Ok(permit) => Ok(permit.expect("the places are never closed")),
+            Err(_) => Err(overloaded(queued.before)),
+        }
+    }
+}
+
+/// One call's stay in the queue; it ends however the wait ends.
+struct Queued<'a> {
+    count: &'a AtomicUsize,
+    before: usize,
+}
+
+impl<'a> Queued<'a> {
+    fn enter(count: &'a AtomicUsize) -> Self {
+        Self { count, before: count.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The settings of every engine that makes or runs our code; code made under others is refused.
+fn engine_config(limits: &Limits) -> Config {
+    let calls = u32::try_from(limits.max_concurrent_calls).unwrap_or(u32::MAX);
+    // With reuse, every open model may keep as many idle sandboxes as calls run at one time.
+    let sandboxes = calls.saturating_mul(8);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(sandboxes)
+        .total_core_instances(sandboxes.saturating_mul(4))
+        .total_memories(sandboxes)
+        .total_tables(sandboxes.saturating_mul(4))
+        .total_stacks(sandboxes)
+        .max_core_instances_per_component(16)
+        .max_memories_per_component(4)
+        .max_tables_per_component(16)
+        .max_component_instance_size(4 << 20)
+        .max_core_instance_size(4 << 20)
+        .table_elements(MAX_TABLE_ELEMENTS)
+        .max_memory_size(limits.memory_bytes.next_multiple_of(64 << 10))
+        .linear_memory_keep_resident(256 << 10)
+        .table_keep_resident(16 << 10)
+        .async_stack_keep_resident(16 << 10)
+        .pagemap_scan(Enabled::Auto);
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .wasm_memory64(false)
+        .wasm_tail_call(false)
+        .wasm_relaxed_simd(false)
+        .wasm_custom_page_sizes(false)
+        .wasm_wide_arithmetic(false)
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(MAX_WASM_STACK_BYTES)
+        .async_stack_size(2 << 20)
+        .memory_guaranteed_dense_image_size(256 << 20)
+        .generate_address_map(false)
+        .wasm_backtrace_max_frames(None)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// The thread that counts the engine's epochs, so that a predictor that runs long lets others run.
+struct Ticker {
+    shared: Arc<TickerState>,
+    thread: Thread,
+    _handle: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct TickerState {
+    asleep: AtomicBool,
+    woken: AtomicBool,
+    stopped: AtomicBool,
+}
+
+impl Ticker {
+    fn start(engine: Engine) -> Self {
+        let shared = Arc::new(TickerState::default());
+        let state = shared.clone();
+        let tick = move || {
+            let mut idle = 0;
+            while !state.stopped.load(Ordering::Relaxed) {
+                std::thread::sleep(TICK);
+                engine.increment_epoch();
+                idle = if state.woken.swap(false, Ordering::Relaxed) { 0 } else { idle + 1 };
+                if idle >= IDLE_TICKS && !state.asleep.swap(true, Ordering::SeqCst) {
+                    std::thread::park();
+                    state.asleep.store(false, Ordering::SeqCst);
+                    idle = 0;
+                }
+            }
+        };
+        let handle =
+            std::thread::Builder::new().name("epochs".to_owned()).spawn(tick).expect("a process can start a thread");
+        Self { shared, thread: handle.thread().clone(), _handle: handle }
+    }
+
+    /// Says that a call begins.
+    fn wake(&self) {
+        self.shared.woken.store(true, Ordering::Relaxed);
+        if self.shared.asleep.load(Ordering::SeqCst) {
+            self.thread.unpark();
+        }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        self.thread.unpark();
+    }
+}

@@ -1,0 +1,341 @@
+//! `wasi:nn`, spoken to a predictor: tensors, graphs by name, and compute.
+//!
+//! Implemented on the component linker rather than on generated traits, so that a tensor's bytes
+//! are copied once on their way in (from the sandbox's memory into the engine's tensor) and once on
+//! their way out. Graphs are shared by all calls; nothing here holds a lock while it computes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ampoule_engine::{Dtype, Graph, Tensor};
+use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, ResourceType, WasmList};
+use wasmtime::{Result, StoreContextMut};
+
+use crate::call::Sandbox;
+use crate::limits::Limit;
+
+const VERSION: &str = "@0.2.0-rc-2024-10-28";
+
+/// A compute that usually ends sooner runs where the call runs; a longer one goes to a worker
+/// thread, so that no connection waits for it.
+const INLINE: Duration = Duration::from_micros(200);
+
+/// A graph of an open ampoule.
+pub(crate) struct LoadedGraph {
+    pub name: String,
+    pub graph: Graph,
+    /// A moving average of what one compute takes, in nanoseconds.
+    typical_ns: AtomicU64,
+}
+
+impl LoadedGraph {
+    pub fn new(name: String, graph: Graph) -> Self {
+        Self { name, graph, typical_ns: AtomicU64::new(u64::MAX) }
+    }
+
+    fn is_quick(&self) -> bool {
+        Duration::from_nanos(self.typical_ns.load(Ordering::Relaxed)) < INLINE
+    }
+
+    fn run(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, ampoule_engine::Error> {
+        let start = Instant::now();
+        let outputs = self.graph.run(inputs);
+        let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let before = self.typical_ns.load(Ordering::Relaxed);
+        let typical = if before == u64::MAX { took } else { before - before / 8 + took / 8 };
+        self.typical_ns.store(typical, Ordering::Relaxed);
+        outputs
+    }
+}
+
+/// `wasi:nn/tensor.tensor-type`.
+#[derive(Clone, Copy, Debug, ComponentType, Lower, Lift)]
+#[component(enum)]
+#[repr(u8)]
+enum TensorType {
+    #[component(name = "FP16")]
+    Fp16,
+    #[component(name = "FP32")]
+    Fp32,
+    #[component(name = "FP64")]
+    Fp64,
+    #[component(name = "BF16")]
+    Bf16,
+    #[component(name = "U8")]
+    U8,
+    #[component(name = "I32")]
+    I32,
+    #[component(name = "I64")]
+    I64,
+}
+
+impl TensorType {
+    fn dtype(self) -> Dtype {
+        match self {
+            Self::Fp16 => Dtype::F16,
+            Self::Fp32 => Dtype::F32,
+            Self::Fp64 => Dtype::F64,
+            Self::Bf16 => Dtype::Bf16,
+            Self::U8 => Dtype::U8,
+            Self::I32 => Dtype::I32,
+            Self::I64 => Dtype::I64,
+        }
+    }
+
+    fn of(dtype: Dtype) -> Option<Self> {
+        Some(match dtype {
+            Dtype::F16 => Self::Fp16,
+            Dtype::F32 => Self::Fp32,
+            Dtype::F64 => Self::Fp64,
+            Dtype::Bf16 => Self::Bf16,
+            // The interface has no bool; a byte of 0 or 1 stands for it.
+            Dtype::U8 | Dtype::Bool => Self::U8,
+            Dtype::I32 => Self::I32,
+            Dtype::I64 => Self::I64,
+            _ => return None,
+        })
+    }
+}
+
+/// `wasi:nn/errors.error-code`.
+#[derive(Clone, Copy, Debug, ComponentType, Lower, Lift)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(dead_code, reason = "the interface's whole enum; some codes have no cause here")]
+enum ErrorCode {
+    #[component(name = "invalid-argument")]
+    InvalidArgument,
+    #[component(name = "invalid-encoding")]
+    InvalidEncoding,
+    #[component(name = "timeout")]
+    Timeout,
+    #[component(name = "runtime-error")]
+    RuntimeError,
+    #[component(name = "unsupported-operation")]
+    UnsupportedOperation,
+    #[component(name = "too-large")]
+    TooLarge,
+    #[component(name = "not-found")]
+    NotFound,
+    #[component(name = "security")]
+    Security,
+    #[component(name = "unknown")]
+    Unknown,
+}
+
+/// `wasi:nn/graph.graph-encoding` and `.execution-target`: read, and of no effect.
+#[derive(Clone, Copy, Debug, ComponentType, Lower, Lift)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(dead_code, reason = "the interface's whole enum; the host decides by the sealed file")]
+enum GraphEncoding {
+    #[component(name = "openvino")]
+    Openvino,
+    #[component(name = "onnx")]
+    Onnx,
+    #[component(name = "tensorflow")]
+    Tensorflow,
+    #[component(name = "pytorch")]
+    Pytorch,
+    #[component(name = "tensorflowlite")]
+    Tensorflowlite,
+    #[component(name = "ggml")]
+    Ggml,
+    #[component(name = "autodetect")]
+    Autodetect,
+}
+
+#[derive(Clone, Copy, Debug, ComponentType, Lower, Lift)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(dead_code, reason = "the interface's whole enum; compute is on the CPU")]
+enum ExecutionTarget {
+    #[component(name = "cpu")]
+    Cpu,
+    #[component(name = "gpu")]
+    Gpu,
+    #[component(name = "tpu")]
+    Tpu,
+}
+
+/// What stands behind a `tensor` handle.
+struct NnTensor {
+    tensor: Tensor,
+    /// As the predictor gave them: a tensor from outside keeps its own type for a bool.
+    ty: TensorType,
+}
+
+/// What stands behind an `error` handle.
+struct NnError {
+    code: ErrorCode,
+    data: String,
+}
+
+/// What stands behind the `graph` and `graph-execution-context` handles.
+struct NnGraph(Arc<LoadedGraph>);
+struct NnContext(Arc<LoadedGraph>);
+
+type Store<'a> = StoreContextMut<'a, Sandbox>;
+type Named = Vec<(String, Resource<NnTensor>)>;
+type OrError<T> = (Result<T, Resource<NnError>>,);
+
+pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> Result<()> {
+    let mut tensor = linker.instance(&format!("wasi:nn/tensor{VERSION}"))?;
+    tensor.resource("tensor", ResourceType::host::<NnTensor>(), |mut store: Store<'_>, rep| {
+        let tensor = store.data_mut().table.delete(Resource::<NnTensor>::new_own(rep))?;
+        store.data_mut().release(tensor.tensor.as_bytes().len());
+        Ok(())
+    })?;
+    tensor.func_wrap(
+        "[constructor]tensor",
+        |mut store: Store<'_>, (dimensions, ty, data): (Vec<u32>, TensorType, WasmList<u8>)| {
+            let bytes = data.as_le_slice(&store);
+            let held = bytes.len();
+            let shape: Vec<usize> = dimensions.iter().map(|&axis| axis as usize).collect();
+            // The interface's constructor can't fail, so a tensor that is none is a trap with a reason.
+            let tensor = Tensor::from_le_bytes(ty.dtype(), &shape, bytes)
+                .map_err(|cause| wasmtime::format_err!("tensor of type {ty:?}: {cause}"))?;
+            store.data_mut().hold(held)?;
+            Ok((store.data_mut().table.push(NnTensor { tensor, ty })?,))
+        },
+    )?;
+    tensor.func_wrap("[method]tensor.dimensions", |store: Store<'_>, (this,): (Resource<NnTensor>,)| {
+        let shape = store.data().table.get(&this)?.tensor.shape();
+        let dimensions: Result<Vec<u32>, _> = shape.iter().map(|&axis| u32::try_from(axis)).collect();
+        Ok((dimensions.map_err(|_| wasmtime::format_err!("tensor: an axis is longer than 4,294,967,295"))?,))
+    })?;
+    tensor.func_wrap("[method]tensor.ty", |store: Store<'_>, (this,): (Resource<NnTensor>,)| {
+        Ok((store.data().table.get(&this)?.ty,))
+    })?;
+    tensor.func_wrap("[method]tensor.data", |store: Store<'_>, (this,): (Resource<NnTensor>,)| {
+        Ok((bytes::Bytes::from_owner(store.data().table.get(&this)?.tensor.clone()),))
+    })?;
+
+    let mut errors = linker.instance(&format!("wasi:nn/errors{VERSION}"))?;
+    errors.resource("error", ResourceType::host::<NnError>(), |mut store: Store<'_>, rep| {
+        store.data_mut().table.delete(Resource::<NnError>::new_own(rep))?;
+        Ok(())
+    })?;
+    errors.func_wrap("[method]error.code", |store: Store<'_>, (this,): (Resource<NnError>,)| {
+        Ok((store.data().table.get(&this)?.code,))
+    })?;
+    errors.func_wrap("[method]error.data", |store: Store<'_>, (this,): (Resource<NnError>,)| {
+        Ok((store.data().table.get(&this)?.data.clone(),))
+    })?;
+
+    let mut inference = linker.instance(&format!("wasi:nn/inference{VERSION}"))?;
+    inference.resource("graph-execution-context", ResourceType::host::<NnContext>(), |mut store: Store<'_>, rep| {
+        store.data_mut().table.delete(Resource::<NnContext>::new_own(rep))?;
+        Ok(())
+    })?;
+    inference.func_wrap_async(
+        "[method]graph-execution-context.compute",
+        |store: Store<'_>, (this, inputs): (Resource<NnContext>, Named)| Box::new(compute(store, this, inputs)),
+    )?;
+
+    let mut graph = linker.instance(&format!("wasi:nn/graph{VERSION}"))?;
+    graph.resource("graph", ResourceType::host::<NnGraph>(), |mut store: Store<'_>, rep| {
+        store.data_mut().table.delete(Resource::<NnGraph>::new_own(rep))?;
+        Ok(())
+    })?;
+    graph.func_wrap(
+        "[method]graph.init-execution-context",
+        |mut store: Store<'_>, (this,): (Resource<NnGraph>,)| -> Result<OrError<Resource<NnContext>>> {
+            let graph = store.data().table.get(&this)?.0.clone();
+            Ok((Ok(store.data_mut().table.push(NnContext(graph))?),))
+        },
+    )?;
+    graph.func_wrap(
+        "load",
+        |mut store: Store<'_>, _: (Vec<Vec<u8>>, GraphEncoding, ExecutionTarget)| -> Result<OrError<Resource<NnGraph>>> {
+            // Bytes from inside the sandbox never reach the engine's parser.
+            let data = "graphs are sealed in the ampoule: use load-by-name".to_owned();
+            Ok((Err(store.data_mut().table.push(NnError { code: ErrorCode::UnsupportedOperation, data })?),))
+        },
+    )?;
+    graph.func_wrap(
+        "load-by-name",
+        |mut store: Store<'_>, (name,): (String,)| -> Result<OrError<Resource<NnGraph>>> {
+            let sandbox = store.data_mut();
+            let found = sandbox.graphs.iter().find(|graph| graph.name == name).cloned();
+            Ok((match found {
+                Some(graph) => Ok(sandbox.table.push(NnGraph(graph))?),
+                None => {
+                    let names: Vec<&str> = sandbox.graphs.iter().map(|graph| graph.name.as_str()).collect();
+                    let data = format!(
+                        "no graph \"{}\" is sealed in this ampoule: expected {}",
+                        name.escape_debug(),
+                        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+                    );
+                    Err(sandbox.table.push(NnError { code: ErrorCode::NotFound, data })?)
+                }
+            },))
+        },
+    )?;
+    Ok(())
+}
+
+/// Runs the graph on tensors that the predictor hands over, and gives it the outputs.
+async fn compute(mut store: Store<'_>, this: Resource<NnContext>, inputs: Named) -> Result<OrError<Named>> {
+    let graph = store.data().table.get(&this)?.0.clone();
+    let mut tensors = Vec::with_capacity(inputs.len());
+    for (name, handle) in inputs {
+        let held = store.data_mut().table.delete(handle)?;
+        store.data_mut().release(held.tensor.as_bytes().len());
+        tensors.push((name, held.tensor));
+    }
+    let start = Instant::now();
+    store.data_mut().meter.infer_starts(start);
+    let outcome = if graph.is_quick() {
+        graph.run(tensors)
+    } else {
+        // The permit goes along: a compute that outlives its call's deadline still takes a place.
+        let permit = store.data().permit.clone();
+        let worker = tokio::task::spawn_blocking(move || {
+            let outcome = graph.run(tensors);
+            drop(permit);
+            outcome
+        });
+        worker.await.map_err(|cause| wasmtime::format_err!("the engine failed: {cause}"))?
+    };
+    store.data_mut().meter.infer_ends(start);
+    let sandbox = store.data_mut();
+    let outputs = match outcome {
+        Ok(outputs) => outputs,
+        Err(cause) => {
+            let code = match cause.kind() {
+                ampoule_engine::ErrorKind::InvalidInput => ErrorCode::InvalidArgument,
+                ampoule_engine::ErrorKind::InvalidModel => ErrorCode::InvalidEncoding,
+                ampoule_engine::ErrorKind::Unsupported => ErrorCode::UnsupportedOperation,
+                ampoule_engine::ErrorKind::Internal => ErrorCode::RuntimeError,
+            };
+            return Ok((Err(sandbox.table.push(NnError { code, data: cause.to_string() })?),));
+        }
+    };
+    let mut named = Vec::with_capacity(outputs.len());
+    for (name, tensor) in outputs {
+        let Some(ty) = TensorType::of(tensor.dtype()) else {
+            let data = format!("output \"{name}\": wasi:nn has no tensor type for {}", tensor.dtype().name());
+            return Ok((Err(sandbox.table.push(NnError { code: ErrorCode::UnsupportedOperation, data })?),));
+        };
+        sandbox.hold(tensor.as_bytes().len())?;
+        named.push((name, sandbox.table.push(NnTensor { tensor, ty })?));
+    }
+    Ok((Ok(named),))
+}
+
+impl Sandbox {
+    /// Counts a tensor's bytes against the limit.
+    fn hold(&mut self, bytes: usize) -> Result<()> {
+        self.tensor_bytes = self.tensor_bytes.saturating_add(bytes);
+        if self.tensor_bytes > self.limits.max_tensor_bytes {
+            return Err(self.refuse(Limit::TensorBytes, self.tensor_bytes as u64));
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, bytes: usize) {
+        self.tensor_bytes = self.tensor_bytes.saturating_sub(bytes);
+    }
+}
