@@ -70,12 +70,16 @@ impl DecodeLimits {
 
 /// The picture in `bytes`: PNG, JPEG, WebP or TIFF, told by its first bytes.
 ///
-/// | format | becomes | refused |
-/// |---|---|---|
-/// | PNG | `u8`, or `u16` from 16 bits; grey, grey + alpha, RGB or RGBA. A palette is expanded, 1 to 4 bits are stretched to 0–255, a transparent colour becomes alpha | animations |
-/// | JPEG | `u8`; grey or RGB, CMYK as RGB | more than 8 bits, lossless and arithmetic coding |
-/// | WebP | `u8`; RGB or RGBA | animations |
-/// | TIFF | `u8`, `u16` or `f32` with any number of bands; the first page; strips or tiles, uncompressed, LZW, deflate or PackBits, predictors 1 to 3, BigTIFF | palettes, CMYK, YCbCr, JPEG inside, signed or other bits |
+/// - PNG becomes `u8`, or `u16` where it has 16 bits: grey, grey + alpha, RGB or RGBA. A palette is
+///   expanded, 1 to 4 bits are stretched to 0–255, a transparent colour becomes alpha. Animations
+///   are refused.
+/// - JPEG becomes `u8`: grey or RGB; CMYK becomes RGB, taken as inverted as Adobe writes it. More
+///   than 8 bits, lossless and arithmetic coding are refused.
+/// - WebP becomes `u8`: RGB or RGBA. Animations are refused.
+/// - TIFF becomes `u8`, `u16` or `f32` with any number of bands, those beyond RGB included: the first
+///   page, in strips or tiles, bands together or apart, uncompressed or by LZW, deflate or PackBits,
+///   with predictors 1 to 3, as BigTIFF too. Palettes, CMYK, YCbCr and JPEG inside are refused, and
+///   so are signed samples and other bits.
 ///
 /// The rows are as stored; [`decode_upright`] turns the picture as its camera was held.
 ///

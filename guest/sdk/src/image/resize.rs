@@ -27,9 +27,10 @@ pub enum Filter {
 ///
 /// Every band is computed on its own: alpha is a band like the others and does not weight them.
 /// Rows are computed before columns, and `u8` and `u16` are rounded and clipped to their range after
-/// each. With that order the result is Pillow's: equal for whole numbers, to the last bits for `f32`. Pillow up to
-/// 12 has that order always, Pillow 13 takes the cheaper one: beside hard edges, where
-/// [`Filter::Bicubic`] and [`Filter::Lanczos`] overshoot and are clipped, its bytes may then differ by a few levels.
+/// each. With that order the result is Pillow's: equal for whole numbers, to the last bits for `f32`.
+/// Pillow up to 12 has that order always, Pillow 13 takes the cheaper one: beside hard edges, where
+/// [`Filter::Bicubic`] and [`Filter::Lanczos`] overshoot and are clipped, its bytes may then differ by
+/// a few levels. 16-bit samples that overshoot are clipped here; Pillow garbles their lower byte.
 ///
 /// # Errors
 /// A [`Fault::Model`](crate::Fault::Model) failure where a side is zero or memory can't hold the result.

@@ -24,8 +24,9 @@ use crate::{Failure, Tensor};
 /// - [`Grid::tukey`]: the recipe of the published cloud masks (package `ukis-csmask` 1.0.0).
 ///   With `f` the overlap as a fraction and `m = floor(tile · f)`, the picture is mirrored at the
 ///   outer edge of its pixels (mode `symmetric`) by `m` pixels at the left and the top and by
-///   `tile + 1 + m` at the right and the bottom. Tiles follow each other every `floor(tile − tile · f)` pixels as
-///   long as they lie within that, so that some may lie outside the picture altogether.
+///   `tile + 1 + m` at the right and the bottom. Tiles follow each other every
+///   `floor(tile − tile · f)` pixels as long as they lie within that, so that some may lie outside
+///   the picture altogether.
 ///   [`Window::Tukey`] blends the tiles.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
