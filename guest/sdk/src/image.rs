@@ -163,6 +163,30 @@ fn sample_count(width: u32, height: u32, bands: u32) -> Result<usize, Failure> {
         })
 }
 
+/// An empty vector that can take `count` items.
+///
+/// # Errors
+/// A [`Fault::Caller`](crate::Fault::Caller) failure where there is not so much memory: a picture can
+/// be within the limits and still grow beyond the sandbox on its way.
+fn reserved<T>(count: usize) -> Result<Vec<T>, Failure> {
+    let mut items = Vec::new();
+    match items.try_reserve_exact(count) {
+        Ok(()) => Ok(items),
+        Err(_) => Err(Failure::caller("the picture needs more memory than there is")
+            .actual(format!("{count} samples of {} bytes", size_of::<T>()))),
+    }
+}
+
+/// As many `item`s as `count` says.
+///
+/// # Errors
+/// As [`reserved`].
+fn filled<T: Copy>(count: usize, item: T) -> Result<Vec<T>, Failure> {
+    let mut items = reserved(count)?;
+    items.resize(count, item);
+    Ok(items)
+}
+
 /// A 32-bit count as an index: no target has fewer than 32 bits.
 fn size(count: u32) -> usize {
     count as usize

@@ -1,6 +1,6 @@
 //! Cutting and framing: crop, pad and letterbox.
 
-use super::{Filter, Image, Pixels, resize, same_type, sample_count, size};
+use super::{Filter, Image, Pixels, filled, reserved, resize, same_type, sample_count, size};
 use crate::Failure;
 
 /// The `width` × `height` pixels whose upper left one is at (`left`, `top`).
@@ -75,18 +75,18 @@ pub fn pad(image: &Image, [left, top, right, bottom]: [u32; 4], mode: PadMode) -
         PadMode::Constant(value) => match &image.pixels {
             Pixels::U8(items) => {
                 let value = whole(value, f32::from(u8::MAX))? as u8;
-                Pixels::U8(framed(image, items, vec![value; count], width, left, top))
+                Pixels::U8(framed(image, items, filled(count, value)?, width, left, top))
             }
             Pixels::U16(items) => {
                 let value = whole(value, f32::from(u16::MAX))? as u16;
-                Pixels::U16(framed(image, items, vec![value; count], width, left, top))
+                Pixels::U16(framed(image, items, filled(count, value)?, width, left, top))
             }
-            Pixels::F32(items) => Pixels::F32(framed(image, items, vec![value; count], width, left, top)),
+            Pixels::F32(items) => Pixels::F32(framed(image, items, filled(count, value)?, width, left, top)),
         },
         PadMode::Edge | PadMode::Reflect => {
             let columns = border_indices(mode, image.width, left, width);
             let rows = border_indices(mode, image.height, top, height);
-            same_type!(&image.pixels, items => gathered(image, items, &columns, &rows))
+            same_type!(&image.pixels, items => gathered(image, items, &columns, &rows)?)
         }
     };
     Image::new(width, height, image.bands, pixels)
@@ -148,14 +148,19 @@ pub(super) fn reflect(index: i64, len: i64) -> usize {
     within.min(2 * (len - 1) - within) as usize
 }
 
-fn gathered<T: Copy>(image: &Image, items: &[T], columns: &[usize], rows: &[usize]) -> Vec<T> {
+fn gathered<T: Copy>(
+    image: &Image,
+    items: &[T],
+    columns: &[usize],
+    rows: &[usize],
+) -> Result<Vec<T>, Failure> {
     let (width, _, bands) = image.dims();
-    let mut out = Vec::with_capacity(columns.len() * rows.len() * bands);
+    let mut out = reserved(columns.len() * rows.len() * bands)?;
     for &y in rows {
         let line = &items[y * width * bands..][..width * bands];
         columns.iter().for_each(|&x| out.extend_from_slice(&line[x * bands..][..bands]));
     }
-    out
+    Ok(out)
 }
 
 /// Where [`fit`] puts the picture, in pixels of the result: what a box found there is mapped back by.

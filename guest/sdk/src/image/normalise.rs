@@ -1,6 +1,6 @@
 //! [`to_tensor`]: samples to the numbers a model was trained on.
 
-use super::{Image, Pixels, size};
+use super::{Image, Pixels, reserved, size};
 use crate::{Failure, Tensor};
 
 /// The order of a picture's axes in a tensor.
@@ -59,7 +59,7 @@ pub fn to_tensor(
         };
         return match layout {
             Layout::Nhwc => Tensor::new(&shape, items.clone()),
-            Layout::Nchw => Tensor::new(&shape, planes(items, bands, |_, sample| sample)),
+            Layout::Nchw => Tensor::new(&shape, planes(items, bands, |_, sample| sample)?),
         };
     }
     let recipe = Recipe {
@@ -71,9 +71,9 @@ pub fn to_tensor(
         return Err(Failure::model("std divides by zero").expected("deviations other than 0"));
     }
     let items = match &image.pixels {
-        Pixels::U8(items) => recipe.run(items, layout),
-        Pixels::U16(items) => recipe.run(items, layout),
-        Pixels::F32(items) => recipe.run(items, layout),
+        Pixels::U8(items) => recipe.run(items, layout)?,
+        Pixels::U16(items) => recipe.run(items, layout)?,
+        Pixels::F32(items) => recipe.run(items, layout)?,
     };
     Tensor::new(&shape, items)
 }
@@ -106,15 +106,16 @@ struct Recipe {
 }
 
 impl Recipe {
-    fn run<T: Copy + Into<f32>>(&self, items: &[T], layout: Layout) -> Vec<f32> {
+    fn run<T: Copy + Into<f32>>(&self, items: &[T], layout: Layout) -> Result<Vec<f32>, Failure> {
         match layout {
             Layout::Nchw => planes(items, self.mean.len(), |band, sample| self.one(band, sample.into())),
-            Layout::Nhwc => items
-                .chunks_exact(self.mean.len())
-                .flat_map(|pixel| {
-                    pixel.iter().enumerate().map(|(band, &sample)| self.one(band, sample.into()))
-                })
-                .collect(),
+            Layout::Nhwc => {
+                let mut out = reserved(items.len())?;
+                for pixel in items.chunks_exact(self.mean.len()) {
+                    out.extend(pixel.iter().enumerate().map(|(band, &sample)| self.one(band, sample.into())));
+                }
+                Ok(out)
+            }
         }
     }
 
@@ -125,12 +126,12 @@ impl Recipe {
 }
 
 /// Interleaved samples as one plane per band, each sample through `map`.
-fn planes<T: Copy, U>(items: &[T], bands: usize, map: impl Fn(usize, T) -> U) -> Vec<U> {
-    let mut out = Vec::with_capacity(items.len());
+fn planes<T: Copy, U>(items: &[T], bands: usize, map: impl Fn(usize, T) -> U) -> Result<Vec<U>, Failure> {
+    let mut out = reserved(items.len())?;
     for band in 0..bands {
         out.extend(items.chunks_exact(bands).map(|pixel| map(band, pixel[band])));
     }
-    out
+    Ok(out)
 }
 
 #[cfg(test)]

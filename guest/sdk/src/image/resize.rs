@@ -2,7 +2,7 @@
 
 mod convolve;
 
-use super::{Image, Pixels, same_type, sample_count, size};
+use super::{DecodeLimits, Image, Pixels, reserved, same_type, sample_count, size};
 use crate::Failure;
 
 /// How [`resize`] computes a pixel from its neighbours.
@@ -45,7 +45,7 @@ pub fn resize(image: &Image, width: u32, height: u32, filter: Filter) -> Result<
                 Pixels::U16(_) => Step::Multiplied,
                 Pixels::U8(_) | Pixels::F32(_) => Step::Added,
             };
-            same_type!(&image.pixels, items => nearest(image, items, width, height, step))
+            same_type!(&image.pixels, items => nearest(image, items, width, height, step)?)
         }
         Filter::Bilinear => convolve::convolve(image, width, height, convolve::BILINEAR)?,
         Filter::Bicubic => convolve::convolve(image, width, height, convolve::BICUBIC)?,
@@ -60,17 +60,20 @@ pub fn resize(image: &Image, width: u32, height: u32, filter: Filter) -> Result<
 /// number has it.
 ///
 /// # Errors
-/// As [`resize`].
+/// As [`resize`], and a [`Fault::Caller`](crate::Fault::Caller) failure where a long and narrow picture
+/// would become larger than a decoded one may be by default.
 pub fn resize_shorter(image: &Image, side: u32, filter: Filter) -> Result<Image, Failure> {
     let (shorter, longer) = (image.width.min(image.height), image.width.max(image.height));
     let other = u64::from(side) * u64::from(longer) / u64::from(shorter);
-    let other = u32::try_from(other).map_err(|_| {
-        Failure::caller("the picture is too long for its width to be resized")
-            .actual(format!("{} x {}", image.width, image.height))
-    })?;
-    match image.width <= image.height {
-        true => resize(image, side, other, filter),
-        false => resize(image, other, side, filter),
+    let max_pixels = DecodeLimits::default().max_pixels;
+    match u32::try_from(other) {
+        Ok(other) if u64::from(other) * u64::from(side) <= max_pixels => {
+            let (width, height) = if image.width <= image.height { (side, other) } else { (other, side) };
+            resize(image, width, height, filter)
+        }
+        _ => Err(Failure::caller("the picture is too long for its shorter side to be resized")
+            .expected(format!("at most {max_pixels} pixels as the result"))
+            .actual(format!("{side} x {other}"))),
     }
 }
 
@@ -84,10 +87,16 @@ enum Step {
     Multiplied,
 }
 
-fn nearest<T: Copy>(image: &Image, items: &[T], width: u32, height: u32, step: Step) -> Vec<T> {
+fn nearest<T: Copy>(
+    image: &Image,
+    items: &[T],
+    width: u32,
+    height: u32,
+    step: Step,
+) -> Result<Vec<T>, Failure> {
     let bands = size(image.bands);
     let columns = nearest_indices(image.width, width, step);
-    let mut out = Vec::with_capacity(size(width) * size(height) * bands);
+    let mut out = reserved(size(width) * size(height) * bands)?;
     for y in nearest_indices(image.height, height, step) {
         let row = &items[y * size(image.width) * bands..][..size(image.width) * bands];
         match bands {
@@ -95,7 +104,7 @@ fn nearest<T: Copy>(image: &Image, items: &[T], width: u32, height: u32, step: S
             _ => columns.iter().for_each(|&x| out.extend_from_slice(&row[x * bands..][..bands])),
         }
     }
-    out
+    Ok(out)
 }
 
 /// The source index of every target index along one axis.
@@ -124,6 +133,19 @@ mod tests {
         let dot = Image::new(1, 1, 1, Pixels::U8(vec![9])).expect("one sample");
         assert!(resize(&dot, 0, 4, Filter::Bilinear).is_err());
         assert!(resize(&dot, u32::MAX, u32::MAX, Filter::Nearest).is_err());
+    }
+
+    #[test]
+    fn the_shorter_side_decides_and_a_ribbon_is_refused() {
+        for (from, to) in [((40, 20), (16, 8)), ((20, 50), (8, 20)), ((9, 10), (8, 8))] {
+            let pixels = Pixels::U8(vec![1; size(from.0) * size(from.1)]);
+            let image = Image::new(from.0, from.1, 1, pixels).expect("it fits");
+            let resized = resize_shorter(&image, 8, Filter::Bilinear).expect("it fits");
+            assert_eq!((resized.width, resized.height), to);
+        }
+        let ribbon = Image::new(1, 65_535, 1, Pixels::U8(vec![0; 65_535])).expect("it fits");
+        let failure = resize_shorter(&ribbon, 224, Filter::Nearest).expect_err("three gigabytes");
+        assert_eq!(failure.actual.as_deref(), Some("224 x 14679840"));
     }
 
     #[test]

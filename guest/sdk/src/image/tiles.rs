@@ -12,6 +12,9 @@ use super::Layout;
 use super::geometry::{edge, reflect};
 use crate::{Failure, Tensor};
 
+/// The longest side of a picture or tile: what is added to it then fits into 32 bits too.
+const MAX_SIDE: usize = 1 << 30;
+
 /// How a picture of `width` × `height` pixels is covered by square tiles.
 ///
 /// Tiles are numbered row by row from the upper left. The picture is continued beyond its edges so
@@ -104,6 +107,11 @@ impl Grid {
                 .actual(format!("{width} x {height} and tiles of {}", grid.tile)));
         }
         (grid.width, grid.height) = (super::size(width), super::size(height));
+        if [grid.width, grid.height, grid.tile].iter().any(|&side| side > MAX_SIDE) {
+            return Err(Failure::model("a grid of tiles has too long a side")
+                .expected(format!("at most {MAX_SIDE} pixels"))
+                .actual(format!("{width} x {height} and tiles of {}", grid.tile)));
+        }
         (grid.across, grid.down) = (count(grid.width), count(grid.height));
         Ok(grid)
     }

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use ::png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Transformations};
 
 use super::super::orientation::Orientation;
-use super::super::{Image, Pixels};
+use super::super::{Image, Pixels, filled};
 use super::{DecodeLimits, corrupt, exif_orientation};
 use crate::Failure;
 
@@ -38,7 +38,8 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(Image, Orie
         ColorType::Indexed => return Err(corrupt("PNG", "its palette is missing")),
     };
     let samples = limits.check(u64::from(width), u64::from(height), u64::from(bands), sample_bytes)?;
-    let mut buffer = vec![0; reader.output_buffer_size().ok_or_else(|| corrupt("PNG", "it overflows"))?];
+    let buffer_bytes = reader.output_buffer_size().ok_or_else(|| corrupt("PNG", "it overflows"))?;
+    let mut buffer = filled(buffer_bytes, 0)?;
     reader.next_frame(&mut buffer).map_err(unreadable)?;
     let orientation = exif_orientation(reader.info().exif_metadata.as_deref());
     reader.finish().map_err(unreadable)?;

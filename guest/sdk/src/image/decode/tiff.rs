@@ -7,7 +7,7 @@ mod chunk;
 mod directory;
 
 use super::super::orientation::Orientation;
-use super::super::{Image, Pixels, size};
+use super::super::{Image, Pixels, filled, size};
 use super::{DecodeLimits, corrupt};
 use crate::Failure;
 use chunk::{Coding, Sample};
@@ -162,7 +162,7 @@ impl Layout {
             return Err(corrupt("TIFF", "it has fewer strips or tiles than its picture needs"));
         }
         // Within the limits, which were checked.
-        let mut out = vec![T::default(); width * height * bands];
+        let mut out = filled(width * height * bands, T::default())?;
         let mut scratch = Vec::new();
         let places = (0..planes)
             .flat_map(|plane| (0..down).flat_map(move |y| (0..across).map(move |x| (plane, y, x))));

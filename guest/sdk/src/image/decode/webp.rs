@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image_webp::WebPDecoder;
 
 use super::super::orientation::Orientation;
-use super::super::{Image, Pixels};
+use super::super::{Image, Pixels, filled};
 use super::{DecodeLimits, corrupt, exif_orientation};
 use crate::Failure;
 
@@ -27,7 +27,7 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(Image, Orie
         return Err(corrupt("WebP", format!("a frame of {frame:?} in a picture of {:?}", (width, height))));
     }
     decoder.set_memory_limit(usize::try_from(limits.max_bytes).unwrap_or(usize::MAX));
-    let mut buffer = vec![0; samples];
+    let mut buffer = filled(samples, 0)?;
     decoder.read_image(&mut buffer).map_err(|error| corrupt("WebP", error))?;
     let exif = decoder.exif_metadata().ok().flatten();
     let image = Image::new(width, height, bands, Pixels::U8(buffer))?;

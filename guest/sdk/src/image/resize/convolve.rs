@@ -3,7 +3,7 @@
 //! The arithmetic is Pillow's, so that the bytes are: weights of 22 fractional bits for `u8`, sums in
 //! `f64` for the others. The inner loops are written for the compiler to vectorise.
 
-use super::super::{Image, Pixels, sample_count, size};
+use super::super::{Image, Pixels, filled, reserved, sample_count, size};
 use crate::Failure;
 
 /// A weight for every distance, and the distance from which on it is zero, in pixels of the
@@ -48,24 +48,30 @@ fn windowed_sinc(x: f64) -> f64 {
 pub(super) fn convolve(image: &Image, width: u32, height: u32, kernel: Kernel) -> Result<Pixels, Failure> {
     sample_count(width, image.height, image.bands)?;
     Ok(match &image.pixels {
-        Pixels::U8(items) => Pixels::U8(both_ways(image, items, width, height, kernel)),
-        Pixels::U16(items) => Pixels::U16(both_ways(image, items, width, height, kernel)),
-        Pixels::F32(items) => Pixels::F32(both_ways(image, items, width, height, kernel)),
+        Pixels::U8(items) => Pixels::U8(both_ways(image, items, width, height, kernel)?),
+        Pixels::U16(items) => Pixels::U16(both_ways(image, items, width, height, kernel)?),
+        Pixels::F32(items) => Pixels::F32(both_ways(image, items, width, height, kernel)?),
     })
 }
 
-fn both_ways<T: Sample>(image: &Image, items: &[T], width: u32, height: u32, kernel: Kernel) -> Vec<T> {
+fn both_ways<T: Sample>(
+    image: &Image,
+    items: &[T],
+    width: u32,
+    height: u32,
+    kernel: Kernel,
+) -> Result<Vec<T>, Failure> {
     let bands = size(image.bands);
     let wide;
     let items = if width == image.width {
         items
     } else {
         let taps = Taps::new::<T>(image.width, width, kernel);
-        wide = along_rows(items, size(image.width), bands, &taps);
+        wide = along_rows(items, size(image.width), bands, &taps)?;
         &wide
     };
     if height == image.height {
-        return items.to_vec();
+        return Ok(items.to_vec());
     }
     along_columns(items, size(width) * bands, &Taps::new::<T>(image.height, height, kernel))
 }
@@ -112,8 +118,13 @@ impl<W> Taps<W> {
     }
 }
 
-fn along_rows<T: Sample>(items: &[T], width: usize, bands: usize, taps: &Taps<T::Weight>) -> Vec<T> {
-    let mut out = vec![T::default(); items.len() / width * taps.spans.len()];
+fn along_rows<T: Sample>(
+    items: &[T],
+    width: usize,
+    bands: usize,
+    taps: &Taps<T::Weight>,
+) -> Result<Vec<T>, Failure> {
+    let mut out = filled(items.len() / width * taps.spans.len(), T::default())?;
     let rows = items.chunks_exact(width * bands).zip(out.chunks_exact_mut(taps.spans.len() * bands));
     for (from, to) in rows {
         // Up to four bands at once: their number is then known to the compiler.
@@ -126,7 +137,7 @@ fn along_rows<T: Sample>(items: &[T], width: usize, bands: usize, taps: &Taps<T:
             }
         }
     }
-    out
+    Ok(out)
 }
 
 /// The `N` bands from `band` on of one row.
@@ -153,9 +164,9 @@ fn row<T: Sample, const N: usize>(
     }
 }
 
-fn along_columns<T: Sample>(items: &[T], row: usize, taps: &Taps<T::Weight>) -> Vec<T> {
-    let mut out = Vec::with_capacity(row * taps.spans.len());
-    let mut sums = vec![T::START; row];
+fn along_columns<T: Sample>(items: &[T], row: usize, taps: &Taps<T::Weight>) -> Result<Vec<T>, Failure> {
+    let mut out = reserved(row * taps.spans.len())?;
+    let mut sums = filled(row, T::START)?;
     for (first, weights) in taps.iter() {
         sums.fill(T::START);
         for (from, &weight) in items[first * row..].chunks_exact(row).zip(weights) {
@@ -165,7 +176,7 @@ fn along_columns<T: Sample>(items: &[T], row: usize, taps: &Taps<T::Weight>) -> 
         }
         out.extend(sums.iter().map(|&sum| T::rounded(sum)));
     }
-    out
+    Ok(out)
 }
 
 /// A sample, and how its weighted sums are computed.

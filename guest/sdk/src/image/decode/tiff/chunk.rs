@@ -6,6 +6,7 @@ use std::io::Read;
 use flate2::read::ZlibDecoder;
 use weezl::BitOrder;
 
+use super::super::super::filled;
 use super::super::corrupt;
 use super::directory::{Directory, Order, Tag};
 use crate::Failure;
@@ -139,7 +140,7 @@ impl Coding {
             Compression::PackBits => unpack_bits,
             Compression::Lzw => unpack_lzw,
         };
-        let mut plain = vec![0; len];
+        let mut plain = filled(len, 0)?;
         unpack(coded, &mut plain)?;
         Ok(Cow::Owned(plain))
     }
