@@ -1,6 +1,6 @@
 //! Runs the graphs of models: ONNX through tract, in the caller's thread. Knows nothing of wasm or clouds.
 //!
-//! The flow: [`Graph::load`] reads the bytes ([`mod@read`]), replaces slow or missing operators (`ops`), builds
+//! The flow: [`Graph::load`] reads the bytes (`read`), replaces slow or missing operators (`ops`), builds
 //! a plan (`plan`) or, where dims are open and shapes decide the kernels, one plan per shape (`cache`).
 //! [`Graph::run`] checks the inputs against what the file declares and runs the plan.
 //!
@@ -15,6 +15,12 @@
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Operators
+//!
+//! tract's, and of `ai.onnx.ml` this crate's own Scaler, LinearClassifier and TreeEnsemble* (`ops`), which follow
+//! ONNX Runtime where the specification is silent. Trees take f32 or integer features; f64 thresholds and features
+//! are refused.
 //!
 //! # Dtypes at the boundary
 //!
@@ -35,6 +41,7 @@ mod error;
 mod graph;
 mod ops;
 mod plan;
+mod precision;
 mod read;
 mod signature;
 mod tensor;

@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
 use tract_onnx::prelude::*;
-use tract_onnx::tract_core::floats::FloatPrecisionTranslator;
-use tract_onnx::tract_core::ops::cast as node;
-use tract_onnx::tract_core::transform::ModelTransform;
 use tract_onnx::tract_hir::internal::{DatumType, Factoid, TDim, TypedSimplePlan, TypedSimpleState};
 
+use crate::precision::{cast_between, cast_values, dtypes, restore_dtypes, widen};
 use crate::read::{Reader, guard};
 use crate::signature::{Dim, TensorInfo};
-use crate::{Dtype, Error, ErrorKind, Tensor};
+use crate::{Error, ErrorKind, Tensor};
 
 /// States kept for the next call: as many as threads may run one plan at once without making their own.
 const IDLE_STATES: usize = 32;
@@ -45,9 +43,7 @@ impl Plan {
                 )?;
             }
             let mut typed = model.into_typed()?;
-            if !tract_linalg::has_fp16() && holds_f16(&typed) {
-                FloatPrecisionTranslator::new(DatumType::F16, DatumType::F32).transform(&mut typed)?;
-            }
+            widen(&mut typed)?;
             restore_dtypes(&mut typed, &reader.description.outputs)?;
             typed.into_optimized()?.into_runnable()
         })?;
@@ -94,7 +90,7 @@ impl Plan {
 
     fn run_values(&self, mut values: TVec<TValue>) -> Result<TVec<TValue>, Error> {
         guard("running the graph", ErrorKind::InvalidInput, || {
-            cast(&mut values, &self.inputs)?;
+            cast_values(&mut values, &self.inputs)?;
             let mut state = match self.idle.as_ref().and_then(ArrayQueue::pop) {
                 Some(state) => state,
                 None => self.plan.spawn()?,
@@ -108,57 +104,4 @@ impl Plan {
             Ok(outputs)
         })
     }
-}
-
-fn holds_f16(model: &TypedModel) -> bool {
-    model.nodes.iter().flat_map(|node| &node.outputs).any(|outlet| outlet.fact.datum_type == DatumType::F16)
-}
-
-fn dtypes<'a>(model: &'a TypedModel, outlets: &'a [OutletId]) -> impl Iterator<Item = DatumType> + 'a {
-    outlets.iter().map(|o| model.nodes[o.node].outputs[o.slot].fact.datum_type)
-}
-
-/// Ends the graph with casts to what the file declares, where only those differ. They are nodes rather than done on
-/// the way out, because a dim can be made a number only while its symbols are known.
-fn restore_dtypes(model: &mut TypedModel, infos: &[TensorInfo]) -> TractResult<()> {
-    let mut outlets = model.outputs.clone();
-    for (at, info) in infos.iter().enumerate().take(outlets.len()) {
-        let computed = model.outlet_fact(outlets[at])?.datum_type;
-        if let (Ok(Some(_)), Some(declared)) = (cast_between("output", info, computed), info.dtype.to_tract())
-        {
-            outlets[at] = model.wire_node(
-                format!("declared dtype of output {at}"),
-                node::cast(declared),
-                &[outlets[at]],
-            )?[0];
-        }
-    }
-    model.select_output_outlets(&outlets)
-}
-
-/// What an input has to be cast to, and whether an output has to be cast, where the file declares `info` and the
-/// plan computes in `computed`: f16 that is computed in f32, and the dims that tract keeps as symbolic integers.
-/// Anything else is a file that contradicts itself.
-fn cast_between(role: &str, info: &TensorInfo, computed: DatumType) -> Result<Option<DatumType>, Error> {
-    match info.dtype {
-        dtype if dtype.to_tract() == Some(computed) => Ok(None),
-        Dtype::F16 if computed == DatumType::F32 => Ok(Some(computed)),
-        Dtype::I64 if computed == DatumType::TDim => Ok(Some(computed)),
-        declared => {
-            let got = Dtype::from_tract(computed).map_or_else(|| format!("{computed:?}"), |d| d.to_string());
-            Err(Error::model(format!(
-                "{role} {:?}: the file declares {declared}, the graph has {got}",
-                info.name
-            )))
-        }
-    }
-}
-
-fn cast(values: &mut [TValue], casts: &[Option<DatumType>]) -> TractResult<()> {
-    for (value, to) in values.iter_mut().zip(casts) {
-        if let Some(to) = to {
-            *value = value.cast_to_dt(*to)?.into_owned().into_tvalue();
-        }
-    }
-    Ok(())
 }

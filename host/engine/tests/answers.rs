@@ -1,5 +1,7 @@
 //! Every model of `make_models.py` answers as ONNX Runtime does, within `|a - e| <= atol + rtol * |e|`.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod golden;
 
 use ampoule_engine::{Dtype, Graph, LoadOptions, Tensor};

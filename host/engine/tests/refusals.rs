@@ -1,5 +1,7 @@
 //! What is refused, whose fault that is, and in which words.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 #[allow(dead_code, reason = "shared with other tests")]
 mod golden;
 

@@ -1,5 +1,7 @@
 //! One graph, many threads and shapes; and what a model says about itself.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 #[allow(dead_code, reason = "shared with other tests")]
 mod golden;
 

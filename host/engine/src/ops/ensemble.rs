@@ -55,6 +55,8 @@ pub(super) struct Ensemble {
     /// Score and weight.
     weights: Vec<(u32, f32)>,
     depth: usize,
+    /// Scores that some tree always speaks of.
+    certain: Vec<u32>,
     /// Rows must be at least as wide.
     pub(super) features: usize,
     pub(super) scores: usize,
@@ -99,6 +101,9 @@ impl Ensemble {
             }
             let mut scores = ensemble.weights[first_weight..].iter().map(|(score, _)| *score);
             let score = scores.next().filter(|first| single && scores.all(|other| other == *first));
+            if let Some(score) = score.filter(|score| !ensemble.certain.contains(score)) {
+                ensemble.certain.push(score);
+            }
             ensemble.trees.push(Tree { root: u32::try_from(first)?, score });
         }
         ensure!(ensemble.nodes.len() < u32::MAX as usize, "too many nodes");
@@ -173,44 +178,76 @@ impl Ensemble {
             .zip(totals.chunks_mut(BLOCK * stride))
             .zip(seen.chunks_mut(BLOCK * stride));
         for ((rows, totals), seen) in blocks {
-            let nan = rows.iter().any(|x| x.is_nan());
-            for tree in &self.trees {
-                let lanes = rows.chunks(LANES * width);
-                let lanes = lanes.zip(totals.chunks_mut(LANES * stride)).zip(seen.chunks_mut(LANES * stride));
-                for ((rows, totals), seen) in lanes {
-                    let count = rows.len() / width;
-                    let leaves = match (count, nan) {
-                        (LANES, false) => self.walk::<LANES, false>(tree.root, rows, width),
-                        (LANES, true) => self.walk::<LANES, true>(tree.root, rows, width),
-                        (_, false) => self.walk_each::<false>(tree.root, rows, width),
-                        (_, true) => self.walk_each::<true>(tree.root, rows, width),
-                    };
-                    for ((leaf, totals), seen) in
-                        leaves.iter().zip(totals.chunks_mut(stride)).zip(seen.chunks_mut(stride))
-                    {
-                        self.add(tree, *leaf, combine, totals, seen);
+            if combine == Combine::Sum {
+                for seen in seen.chunks_exact_mut(stride) {
+                    self.certain.iter().for_each(|score| seen[*score as usize] = true);
+                }
+            }
+            if rows.iter().any(|x| x.is_nan()) {
+                self.block::<true>(rows, width, combine, totals, seen);
+            } else {
+                self.block::<false>(rows, width, combine, totals, seen);
+            }
+        }
+    }
+
+    /// Rows by eights down each tree; what is left over each down eight trees at once.
+    fn block<const NAN: bool>(
+        &self,
+        rows: &[f32],
+        width: usize,
+        combine: Combine,
+        totals: &mut [f32],
+        seen: &mut [bool],
+    ) {
+        let stride = self.scores;
+        let eights = rows.chunks_exact(LANES * width);
+        let done = (rows.len() - eights.remainder().len()) / width;
+        for tree in &self.trees {
+            let groups = eights
+                .clone()
+                .zip(totals.chunks_exact_mut(LANES * stride))
+                .zip(seen.chunks_exact_mut(LANES * stride));
+            for ((rows, totals), seen) in groups {
+                let leaves =
+                    self.walk::<NAN>([tree.root; LANES], |lane, feature| rows[lane * width + feature]);
+                if let (Some(score), Combine::Sum) = (tree.score, combine) {
+                    for (leaf, totals) in leaves.into_iter().zip(totals.chunks_exact_mut(stride)) {
+                        totals[score as usize] += self.nodes[leaf as usize].threshold;
                     }
+                    continue;
+                }
+                let each = totals.chunks_exact_mut(stride).zip(seen.chunks_exact_mut(stride));
+                for (leaf, (totals, seen)) in leaves.into_iter().zip(each) {
+                    self.add(tree, leaf, combine, totals, seen);
+                }
+            }
+        }
+        let left = totals.chunks_exact_mut(stride).zip(seen.chunks_exact_mut(stride)).skip(done);
+        for (row, (totals, seen)) in eights.remainder().chunks_exact(width).zip(left) {
+            for trees in self.trees.chunks(LANES) {
+                let mut roots = [trees[0].root; LANES];
+                roots.iter_mut().zip(trees).for_each(|(root, tree)| *root = tree.root);
+                let leaves = self.walk::<NAN>(roots, |_, feature| row[feature]);
+                for (tree, leaf) in trees.iter().zip(leaves) {
+                    self.add(tree, leaf, combine, totals, seen);
                 }
             }
         }
     }
 
-    fn walk_each<const NAN: bool>(&self, root: u32, rows: &[f32], width: usize) -> [u32; LANES] {
-        let mut leaves = [root; LANES];
-        for (leaf, row) in leaves.iter_mut().zip(rows.chunks_exact(width)) {
-            *leaf = self.walk::<1, NAN>(root, row, width)[0];
-        }
-        leaves
-    }
-
+    /// From a node for each lane to its leaf; `value` is the feature of a lane's row.
     #[inline(always)]
-    fn walk<const N: usize, const NAN: bool>(&self, root: u32, rows: &[f32], width: usize) -> [u32; LANES] {
-        let mut at = [root; LANES];
+    fn walk<const NAN: bool>(
+        &self,
+        mut at: [u32; LANES],
+        value: impl Fn(usize, usize) -> f32,
+    ) -> [u32; LANES] {
         let step = |at: &mut [u32; LANES]| {
             let mut moved = 0;
-            for (lane, at) in at.iter_mut().take(N).enumerate() {
+            for (lane, at) in at.iter_mut().enumerate() {
                 let node = &self.nodes[*at as usize];
-                let x = rows[lane * width + (node.feature & !NAN_TO_YES) as usize];
+                let x = value(lane, (node.feature & !NAN_TO_YES) as usize);
                 let yes =
                     if NAN && x.is_nan() { node.feature & NAN_TO_YES != 0 } else { x <= node.threshold };
                 let next = if yes { node.yes } else { node.no };

@@ -35,7 +35,7 @@ pub(super) fn classifier(
     ensure!(got == classes || (got, classes) == (1, 2), "intercepts: expected {classes}, got {got}");
     let got = coefficients.len();
     ensure!(
-        got > 0 && got % intercepts.len() == 0,
+        got > 0 && got.is_multiple_of(intercepts.len()),
         "coefficients: expected a multiple of {}, got {got}",
         intercepts.len()
     );

@@ -224,11 +224,8 @@ impl EvalOp for Trees {
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let Parts { ensemble, base, transform, kind } = &*self.0;
         let &[rows, width] = inputs[0].shape() else { bail!("expected rank 2, got {:?}", inputs[0].shape()) };
-        ensure!(
-            width >= ensemble.features,
-            "trees: expected at least {} features, got {width}",
-            ensemble.features
-        );
+        let needed = ensemble.features.max(1);
+        ensure!(width >= needed, "trees: expected at least {needed} features, got {width}");
         let view = inputs[0].try_as_plain_ram()?;
         let (x, scores) = (view.as_slice::<f32>()?, ensemble.scores);
         let size = rows.checked_mul(scores).context("too many rows")?;
