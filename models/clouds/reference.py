@@ -85,7 +85,7 @@ def main():
     scenes, both, either = {}, 0, 0
     for path in sorted((HERE / "scenes").glob("*.*")):
         mask = probability(session, read_rgb(path)) >= THRESHOLD
-        truth = np.asarray(Image.open(HERE / "scenes" / "truth" / f"{path.stem}.png")) >= 128
+        truth = np.asarray(Image.open(HERE / "truth" / f"{path.stem}.png")) >= 128
         Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(HERE / "reference" / f"{path.stem}.png", optimize=True)
         both += int((mask & truth).sum())
         either += int((mask | truth).sum())

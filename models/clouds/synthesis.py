@@ -1,7 +1,7 @@
 """Make believe satellite scenes: ground, clouds and their shadows, with the true cloud mask.
 
 `scene` is what train.py learns from. Run as a program, this writes the sample scenes to scenes/ and
-their masks to scenes/truth/. Everything follows from the seed.
+their masks to truth/. Everything follows from the seed.
 """
 
 from pathlib import Path
@@ -148,28 +148,28 @@ def luma(rgb):
     return to_bytes(rgb @ np.array([0.299, 0.587, 0.114]) / 255)
 
 
-# The sample scenes: file, height, width, and what is asked of the scene. Seeds start where training's never reach.
+# The sample scenes: seed, file, height, width, and what is asked of the scene. Seeds start where training's never reach.
 SAMPLES = [
-    ("coast.png", 150, 200, dict(cover=0.3, water=0.5, town=0.05, snow=0.0)),
-    ("fields.png", 256, 256, dict(cover=0.25, water=0.0, town=0.0, snow=0.0)),
-    ("town.png", 240, 320, dict(cover=0.35, water=0.1, town=0.35, snow=0.0)),
-    ("peaks.png", 300, 300, dict(cover=0.3, water=0.05, town=0.0, snow=0.3)),
-    ("snow.png", 211, 307, dict(cover=0.12, water=0.0, town=0.0, snow=0.45)),
-    ("clear.png", 200, 251, dict(cover=0.0, water=0.2, town=0.15, snow=0.1)),
-    ("overcast.png", 193, 257, dict(cover=0.9, water=0.1, town=0.05, snow=0.0)),
-    ("island.png", 320, 224, dict(cover=0.4, water=0.7, town=0.05, snow=0.0)),
-    ("wide.png", 151, 480, dict(cover=0.45, water=0.2, town=0.1, snow=0.0)),
-    ("grey.png", 225, 333, dict(cover=0.35, water=0.15, town=0.05, snow=0.0)),
-    ("alpha.png", 229, 229, dict(cover=0.5, water=0.2, town=0.0, snow=0.1)),
-    ("large.jpg", 480, 640, dict(cover=0.4, water=0.2, town=0.1, snow=0.1)),
-    ("speck.png", 41, 90, dict(cover=0.4, water=0.0, town=0.0, snow=0.0)),
+    (0, "coast.png", 150, 200, dict(cover=0.3, water=0.5, town=0.05, snow=0.0)),
+    (1, "fields.png", 256, 256, dict(cover=0.25, water=0.0, town=0.0, snow=0.0)),
+    (2, "town.png", 240, 320, dict(cover=0.35, water=0.1, town=0.35, snow=0.0)),
+    (4, "snow.png", 211, 307, dict(cover=0.12, water=0.0, town=0.0, snow=0.45)),
+    (5, "clear.png", 200, 251, dict(cover=0.0, water=0.2, town=0.15, snow=0.1)),
+    (6, "overcast.png", 193, 257, dict(cover=0.9, water=0.1, town=0.05, snow=0.0)),
+    (7, "island.png", 320, 224, dict(cover=0.4, water=0.7, town=0.05, snow=0.0)),
+    (8, "wide.png", 151, 480, dict(cover=0.45, water=0.2, town=0.1, snow=0.0)),
+    (9, "grey.png", 225, 333, dict(cover=0.35, water=0.15, town=0.05, snow=0.0)),
+    (10, "alpha.png", 229, 229, dict(cover=0.5, water=0.2, town=0.0, snow=0.1)),
+    (11, "large.jpg", 480, 640, dict(cover=0.4, water=0.2, town=0.1, snow=0.1)),
+    (12, "speck.png", 41, 90, dict(cover=0.4, water=0.0, town=0.0, snow=0.0)),
 ]
 SAMPLE_SEED = 9_000_000
 
 
 def write_samples():
-    (HERE / "scenes" / "truth").mkdir(parents=True, exist_ok=True)
-    for number, (name, height, width, asked) in enumerate(SAMPLES):
+    for folder in ("scenes", "truth"):
+        (HERE / folder).mkdir(exist_ok=True)
+    for number, name, height, width, asked in SAMPLES:
         rgb, mask = scene(SAMPLE_SEED + number, height, width, **asked)
         picture = Image.fromarray(rgb)
         if name == "grey.png":
@@ -183,7 +183,7 @@ def write_samples():
         options = dict(quality=85, subsampling=0) if path.suffix == ".jpg" else dict(optimize=True)
         picture.save(path, **options)
         Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(
-            (HERE / "scenes" / "truth" / name).with_suffix(".png"), optimize=True
+            (HERE / "truth" / name).with_suffix(".png"), optimize=True
         )
 
 
