@@ -191,9 +191,7 @@ impl Tensor {
     /// A [`Fault::Model`](crate::Fault::Model) failure that names both dtypes where they differ.
     pub fn items<T: Element>(&self) -> Result<&[T], Failure> {
         T::of(&self.elements).ok_or_else(|| {
-            Failure::model("a tensor has another dtype")
-                .expected(T::DTYPE.name())
-                .actual(self.to_string())
+            Failure::model("a tensor has another dtype").expected(T::DTYPE.name()).actual(self.to_string())
         })
     }
 
@@ -202,7 +200,11 @@ impl Tensor {
     ///
     /// # Errors
     /// A [`Fault::Model`](crate::Fault::Model) failure for strings.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "rounding is what the doc promises")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "rounding is what the doc promises"
+    )]
     pub fn to_f32(&self) -> Result<Vec<f32>, Failure> {
         Ok(match &self.elements {
             Elements::Bool(items) => items.iter().map(|&item| f32::from(u8::from(item))).collect(),
@@ -215,7 +217,9 @@ impl Tensor {
             Elements::F32(items) => items.clone(),
             Elements::F64(items) => items.iter().map(|&item| item as f32).collect(),
             Elements::String(_) => {
-                return Err(Failure::model("a tensor of strings is no number").expected("a number").actual("string"));
+                return Err(Failure::model("a tensor of strings is no number")
+                    .expected("a number")
+                    .actual("string"));
             }
         })
     }
@@ -245,7 +249,8 @@ pub fn f16_to_f32(bits: u16) -> f32 {
         (0, 0) => f32::from_bits(sign),
         // Subnormal: fraction × 2^-24, which f32 holds exactly. Fractions are below 2^10.
         (0, fraction) => {
-            let magnitude = f32::from(u16::try_from(fraction).expect("ten bits fit in sixteen")) * 2f32.powi(-24);
+            let magnitude =
+                f32::from(u16::try_from(fraction).expect("ten bits fit in sixteen")) * 2f32.powi(-24);
             f32::from_bits(sign | magnitude.to_bits())
         }
         (0x1f, fraction) => f32::from_bits(sign | 0x7f80_0000 | (fraction << 13)),
