@@ -1,1 +1,272 @@
+//! What the tests share: the built command, sealed models, a server of one's own, and a caller that
+//! sends any bytes it likes.
 
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in the repository").to_owned()
+}
+
+/// The folder that this test program was built in, `target/release` mostly.
+fn built() -> PathBuf {
+    let program = std::env::current_exe().expect("a program knows where it is");
+    let folder = program.parent().expect("it lies in a folder");
+    if folder.ends_with("deps") { folder.parent().expect("deps lies in a folder").to_owned() } else { folder.to_owned() }
+}
+
+/// The `ampoule` command; `cargo build --release` makes it.
+pub fn ampoule() -> PathBuf {
+    let path = built().join("ampoule");
+    assert!(path.exists(), "{} is not there: run `make build` first", path.display());
+    path
+}
+
+/// Runs `ampoule` with `arguments` in `folder`.
+pub fn run(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(ampoule())
+        .args(arguments)
+        .current_dir(folder)
+        .env("AMPOULE_CACHE", cache())
+        .output()
+        .expect("the command starts")
+}
+
+/// What a command printed, for messages.
+pub fn said(output: &Output) -> String {
+    format!(
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// Where precompiled code is kept between tests.
+pub fn cache() -> PathBuf {
+    built().join("fixtures/cache")
+}
+
+/// The sealed form of the model in `models/NAME`, made once for each build of the command.
+pub fn sealed(name: &str) -> PathBuf {
+    let fixtures = built().join("fixtures");
+    std::fs::create_dir_all(&fixtures).expect("a folder can be made");
+    let path = fixtures.join(format!("{name}.wasm"));
+    let lock = File::create(fixtures.join(format!("{name}.lock"))).expect("a file can be made");
+    lock.lock().expect("a file can be locked");
+    let modified = |path: &Path| path.metadata().and_then(|facts| facts.modified()).ok();
+    let folder = root().join("models").join(name);
+    let sources = ["ampoule.toml", "model.onnx", "predictor/src/lib.rs"];
+    let newest = sources.iter().filter_map(|source| modified(&folder.join(source))).chain(modified(&ampoule())).max();
+    if modified(&path) < newest {
+        let output = run(&root(), &["seal", &folder.to_string_lossy(), "-o", &path.to_string_lossy()]);
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    path
+}
+
+/// A server that ends with the test.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    /// Milliseconds from exec to ready, as the server itself counts them.
+    pub ready_ms: f64,
+}
+
+impl Server {
+    /// Starts `ampoule serve` on a port of the system's choice.
+    pub fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(ampoule())
+            .args(["serve", "--port", "0"])
+            .args(arguments)
+            .env("AMPOULE_CACHE", cache())
+            .envs(variables.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut heard = String::new();
+        loop {
+            let mut line = String::new();
+            if log.read_line(&mut line).expect("the log is text") == 0 {
+                let _ = child.kill();
+                panic!("the server did not start: {heard}");
+            }
+            heard.push_str(&line);
+            let Ok(event) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
+            if let (Some(address), Some(ready_ms)) = (event["address"].as_str(), event["ready_ms"].as_f64()) {
+                let address = address.parse().expect("an address");
+                // The log must be read for as long as the server writes it.
+                std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+                return Self { child, address, ready_ms };
+            }
+        }
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") << 10
+    }
+
+    /// Whether the process still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("it can be asked").is_none()
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(mut self) -> std::process::ExitStatus {
+        terminate(self.child.id());
+        self.child.wait().expect("it ends")
+    }
+
+    /// Sends a request and gives the answer.
+    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")) {
+            request.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        request.push_str("\r\n");
+        let mut bytes = request.into_bytes();
+        bytes.extend_from_slice(body);
+        self.send(&bytes).unwrap_or_else(|why| panic!("{method} {path}: {why}"))
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], b"")
+    }
+
+    /// Posts JSON.
+    pub fn post(&self, path: &str, body: &str) -> Answer {
+        self.ask("POST", path, &[("content-type", "application/json")], body.as_bytes())
+    }
+
+    /// Sends bytes as they are, on a connection of their own, and reads one answer.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub fn send(&self, bytes: &[u8]) -> Result<Answer, String> {
+        let mut stream = self.connect();
+        // A server may answer and close before it has read everything.
+        let _ = stream.write_all(bytes);
+        Answer::read(&mut stream)
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("the server listens");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time can be set");
+        stream.set_write_timeout(Some(Duration::from_secs(60))).expect("a time can be set");
+        stream
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends SIGTERM.
+pub fn terminate(process: u32) {
+    let status = Command::new("kill").args(["-TERM", &process.to_string()]).status().expect("kill is there");
+    assert!(status.success(), "the process can be asked to stop");
+}
+
+/// A server's answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads one answer: its head, and its body by its length, or to the end.
+    ///
+    /// # Errors
+    /// The connection ended before the head was whole.
+    pub fn read(stream: &mut TcpStream) -> Result<Self, String> {
+        let mut bytes = Vec::new();
+        let mut piece = [0u8; 1 << 16];
+        let head = loop {
+            if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end;
+            }
+            match stream.read(&mut piece) {
+                Ok(0) => return Err(format!("the connection ended after {} bytes", bytes.len())),
+                Ok(read) => bytes.extend_from_slice(piece.get(..read).expect("read fits")),
+                Err(cause) => return Err(format!("no answer: {cause}")),
+            }
+        };
+        let mut body = bytes.split_off(head + 4);
+        let text = String::from_utf8(bytes).map_err(|_| "the head is no text".to_owned())?;
+        let mut lines = text.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).ok_or("no status")?;
+        let headers: Vec<(String, String)> = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
+        while length.is_none_or(|length: usize| body.len() < length) {
+            match stream.read(&mut piece) {
+                Ok(0) => break,
+                Ok(read) => body.extend_from_slice(piece.get(..read).expect("read fits")),
+                Err(cause) => return Err(format!("half an answer: {cause}")),
+            }
+        }
+        Ok(Self { status, headers, body })
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("expected JSON, got {}", self.text()))
+    }
+}
+
+/// Tries `check` until it holds; gives up after `patience`.
+pub fn eventually(patience: Duration, mut check: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    loop {
+        if check() {
+            return true;
+        }
+        if start.elapsed() > patience {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Whether a program is there; in continuous integration it has to be.
+pub fn has(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+    assert!(found || std::env::var_os("CI").is_none(), "{program} is missing");
+    found
+}

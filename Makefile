@@ -1,0 +1,61 @@
+# Each target does its own set-up on a machine with rustup, a C compiler, Python 3 and the package registries.
+
+CARGO ?= cargo
+OUT := target/release
+VENV := target/venv
+PYTHON := $(VENV)/bin/python
+
+.PHONY: build demo test bench check csmask clean
+
+## The release build of everything.
+build: toolchain
+	$(CARGO) build --release --locked --workspace
+
+## Seals, serves and asks the models of the repository, and masks a folder of pictures.
+demo: build
+	$(OUT)/ampoule demo
+
+## All tests. Installs what they need (a browser for the page, Python for the peers) where it is missing.
+test: build csmask browser
+	$(CARGO) test --release --locked --workspace
+
+## Figures beside those of peers, from the same run. Installs the peers.
+bench: build csmask
+	$(CARGO) bench --locked -p ampoule-tests --bench call
+	AMPOULE=$(OUT)/ampoule BARE=$(OUT)/bare tests/bench/run $(BENCH)
+
+## Format, lints, documentation and dependencies.
+check: toolchain
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny@0.20.2
+	$(CARGO) deny check bans licenses sources
+
+## The published cloud mask, which the repository doesn't hold.
+csmask: $(VENV)/ready
+	$(PYTHON) models/csmask/fetch.py
+
+clean:
+	$(CARGO) clean
+
+.PHONY: toolchain browser
+toolchain:
+	@command -v rustup >/dev/null || { echo "rustup is missing: see https://rustup.rs" >&2; exit 1; }
+	@rustup target list --installed | grep -qx wasm32-wasip2 || rustup target add wasm32-wasip2 \
+	    || { echo "the Rust target wasm32-wasip2 is missing and can't be added" >&2; exit 1; }
+
+$(VENV)/ready: tests/requirements.txt
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+browser: tests/docs/node_modules
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	    && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
+	    || echo "no chromium: the page is not tested"
+
+tests/docs/node_modules: tests/docs/package.json
+	@command -v npm >/dev/null && (cd tests/docs && npm ci --silent --no-audit --no-fund) \
+	    || echo "no npm: the page is not tested"
+	@touch tests/docs/node_modules 2>/dev/null || true

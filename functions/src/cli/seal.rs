@@ -1,0 +1,126 @@
+//! `ampoule seal`: a model becomes one file.
+
+mod signature;
+mod source;
+
+use std::path::{Path, PathBuf};
+
+use ampoule_host::seal::{self, GraphFile};
+use ampoule_host::{Ampoule, Manifest};
+use anyhow::Context as _;
+
+use self::source::Source;
+use super::outcome::{Existing, publish};
+use super::{Exit, progress};
+use crate::guest_build;
+
+/// The predictor of models that need no code.
+const PREBUILT: &[u8] = include_bytes!(env!("AMPOULE_PREBUILT"));
+
+/// Seals a model into one file.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  ampoule seal model.onnx                 writes model.wasm
+  ampoule seal models/iris -o iris.wasm   models/iris/ampoule.toml says what goes in
+  ampoule new iris --model model.onnx     writes an ampoule.toml to begin with")]
+pub struct Seal {
+    /// An ONNX model, an ampoule.toml, or a folder that holds one
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    /// The file to write [default: NAME.wasm]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The model's name, instead of the manifest's or the file's
+    #[arg(long)]
+    name: Option<String>,
+}
+
+impl Seal {
+    pub fn run(self) -> anyhow::Result<Exit> {
+        let spinner = progress::spinner(format!("sealing {}", self.model.display()));
+        let sealed = seal_path(&self.model, self.name.as_deref())?;
+        spinner.finish_and_clear();
+        let output = self.output.unwrap_or_else(|| PathBuf::from(format!("{}.wasm", sealed.manifest().name)));
+        publish(&output, sealed.bytes(), Existing::Replace)?;
+        let manifest = sealed.manifest();
+        println!("{}  {} {}  {} bytes", output.display(), manifest.name, manifest.version, sealed.bytes().len());
+        println!("sha256:{}", sealed.digest());
+        Ok(Exit::Done)
+    }
+}
+
+/// Seals what `path` names: an ONNX model, an ampoule.toml, or a folder that holds one.
+///
+/// # Errors
+/// The file is none of those, or what it names is missing or doesn't fit together.
+pub fn seal_path(path: &Path, name: Option<&str>) -> anyhow::Result<Ampoule> {
+    let (source, folder) = Source::read(path)?;
+    let graphs = source.graph_files(&folder)?;
+    let predictor = match &source.predictor {
+        None => PREBUILT.to_vec(),
+        Some(predictor) => component(&folder.join(predictor))?,
+    };
+    let mut manifest = manifest(&source, &graphs, path)?;
+    if let Some(name) = name {
+        name.clone_into(&mut manifest.name);
+    }
+    let sealed = super::runtime(Some(1))?
+        .block_on(seal::seal(manifest, &predictor, &graphs))
+        .with_context(|| format!("can't seal {}", path.display()))?;
+    Ok(Ampoule::from_bytes(sealed, "what was just sealed")?)
+}
+
+/// A predictor's component: a `.wasm` file as it is, a crate's folder built.
+fn component(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let built;
+    let file = if path.is_dir() {
+        let target = path.join("target");
+        built = guest_build::build(path, &target).map_err(anyhow::Error::msg)?;
+        &built
+    } else {
+        path
+    };
+    std::fs::read(file).with_context(|| format!("can't read the predictor {}", file.display()))
+}
+
+/// The manifest: what the source says, and what the graphs say where it is silent.
+fn manifest(source: &Source, graphs: &[GraphFile], path: &Path) -> anyhow::Result<Manifest> {
+    let described = graphs.iter().map(seal::describe).collect::<Result<Vec<_>, _>>()?;
+    let mut pipeline = source.pipeline.clone();
+    let (mut inputs, mut outputs) = (source.inputs.clone(), source.outputs.clone());
+    if let Some(first) = described.first() {
+        if inputs.is_empty() {
+            inputs = signature::fields(&first.facts.inputs, &[]).context("the model's inputs need an ampoule.toml")?;
+        }
+        if outputs.is_empty() {
+            outputs = signature::fields(&first.facts.outputs, &first.labels)
+                .context("the model's outputs need an ampoule.toml")?;
+        }
+        if source.predictor.is_none() && signature::takes_one_at_a_time(&first.facts) {
+            signature::set_batch(&mut pipeline, 1);
+        }
+    }
+    let name = match &source.name {
+        Some(name) => name.clone(),
+        None => signature::name_of(path),
+    };
+    let description = source.description.clone().or_else(|| {
+        described.first().map(|first| first.doc.trim().to_owned()).filter(|doc| !doc.is_empty() && doc.len() <= 500)
+    });
+    Ok(Manifest {
+        ampoule: 1,
+        name,
+        version: source.version.clone().unwrap_or_else(|| "0.1.0".to_owned()),
+        description,
+        licence: source.licence.clone(),
+        source: source.source.clone(),
+        inputs,
+        outputs,
+        graphs: Vec::new(),
+        pipeline,
+        samples: source.samples.clone(),
+        settings: source.settings.clone(),
+        predictor_sha256: String::new(),
+    })
+}

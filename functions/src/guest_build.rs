@@ -1,0 +1,86 @@
+//! Builds a predictor's crate into a component, with the right target and flags.
+//!
+//! Used by this crate's build script (for the predictor of models without code) and by
+//! `ampoule seal` (for a model's own). It depends on nothing but the standard library.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The target that makes a component.
+pub const TARGET: &str = "wasm32-wasip2";
+
+/// Builds the crate in `folder` and gives the component's path.
+///
+/// # Errors
+/// One line: the target is missing and can't be added, or the build failed (its output was shown).
+pub fn build(folder: &Path, target_dir: &Path) -> Result<PathBuf, String> {
+    add_target(folder)?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let manifest = folder.join("Cargo.toml");
+    let name = package_name(&manifest)?;
+    let status = Command::new(cargo)
+        .arg("build")
+        .args(["--release", "--target", TARGET])
+        .arg("--manifest-path")
+        .arg(&manifest)
+        .arg("--target-dir")
+        .arg(target_dir)
+        // Whatever the caller's flags are, a guest gets these. Without SIMD it is several times slower.
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+simd128")
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_BUILD_TARGET")
+        .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
+        .env("CARGO_PROFILE_RELEASE_LTO", "true")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3")
+        .env("CARGO_PROFILE_RELEASE_STRIP", "true")
+        .status()
+        .map_err(|cause| format!("can't run cargo to build {}: {cause}", folder.display()))?;
+    if !status.success() {
+        return Err(format!("the predictor in {} did not build ({status})", folder.display()));
+    }
+    let component =
+        target_dir.join(TARGET).join("release").join(format!("{}.wasm", name.replace('-', "_")));
+    if component.exists() {
+        return Ok(component);
+    }
+    Err(format!(
+        "{} built no component {}: its Cargo.toml needs [lib] crate-type = [\"cdylib\"]",
+        folder.display(),
+        component.display()
+    ))
+}
+
+/// Makes sure that the target's standard library is there.
+fn add_target(folder: &Path) -> Result<(), String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let installed = || {
+        let output = Command::new(&rustc)
+            .args(["--print", "target-libdir", "--target", TARGET])
+            .current_dir(folder)
+            .output()
+            .ok()?;
+        let libdir = String::from_utf8(output.stdout).ok()?;
+        Path::new(libdir.trim()).is_dir().then_some(())
+    };
+    if installed().is_some() {
+        return Ok(());
+    }
+    let added = Command::new("rustup").args(["target", "add", TARGET]).current_dir(folder).output();
+    if installed().is_some() {
+        return Ok(());
+    }
+    let why = match added {
+        Ok(output) => String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned(),
+        Err(cause) => cause.to_string(),
+    };
+    Err(format!("the Rust target {TARGET} is missing and can't be added ({why}): run `rustup target add {TARGET}`"))
+}
+
+/// The first `name = "…"` of a Cargo.toml, which is its package's.
+fn package_name(manifest: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(manifest).map_err(|cause| format!("can't read {}: {cause}", manifest.display()))?;
+    let name = text.lines().find_map(|line| line.trim().strip_prefix("name")?.trim().strip_prefix('=').map(str::trim));
+    name.map(|name| name.trim_matches('"').to_owned())
+        .ok_or_else(|| format!("{} names no package", manifest.display()))
+}

@@ -1,0 +1,151 @@
+//! `ampoule serve`: models over HTTP.
+//!
+//! [`run`] listens, [`connection`] keeps slow callers from holding it, [`routes`] says what is
+//! where, and [`predictions`] is the way of one request.
+
+mod body;
+mod connection;
+mod guard;
+mod metrics;
+mod openapi;
+mod predictions;
+mod refusal;
+mod routes;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ampoule_host::Model;
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use guard::Access;
+pub use openapi::document as openapi;
+
+/// How the server is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub host: IpAddr,
+    pub port: u16,
+    pub access: Access,
+    /// A further path for health and one for predictions of the first model, as Vertex AI names them.
+    pub health_route: Option<String>,
+    pub predict_route: Option<String>,
+    /// Bytes of a request's body as it comes.
+    pub max_body_bytes: usize,
+    /// Bytes of a request's body once it is decompressed.
+    pub max_decoded_bytes: usize,
+    /// How long a caller may take to send a request's head.
+    pub head_timeout: Duration,
+    /// How long a caller may pause within a body.
+    pub body_timeout: Duration,
+    pub max_connections: usize,
+    /// How long requests in flight may take to finish when the server is asked to stop.
+    pub drain_timeout: Duration,
+}
+
+/// Everything that requests share.
+pub(crate) struct Service {
+    pub models: BTreeMap<String, Served>,
+    /// The name of the model behind `/predictions`.
+    pub first: String,
+    pub settings: Settings,
+    pub metrics: metrics::Metrics,
+    /// False once the server was asked to stop.
+    pub ready: AtomicBool,
+    pub openapi: Vec<u8>,
+}
+
+/// A model and its meters.
+pub(crate) struct Served {
+    pub model: Model,
+    pub meters: metrics::Meters,
+}
+
+impl Service {
+    fn new(models: Vec<Model>, settings: Settings) -> anyhow::Result<Self> {
+        let first = models.first().context("expected at least one ampoule, got none")?.name().to_owned();
+        let metrics = metrics::Metrics::new();
+        let manifests: Vec<_> = models.iter().map(Model::manifest).collect();
+        let openapi = serde_json::to_vec(&openapi::document(&manifests))?;
+        let mut named = BTreeMap::new();
+        for model in models {
+            let name = model.name().to_owned();
+            let meters = metrics.meters(&model);
+            if named.insert(name.clone(), Served { model, meters }).is_some() {
+                anyhow::bail!("two ampoules are named \"{name}\": seal one of them under another name");
+            }
+        }
+        Ok(Self { models: named, first, settings, metrics, ready: AtomicBool::new(true), openapi })
+    }
+}
+
+/// A server that listens.
+pub struct Server {
+    listener: TcpListener,
+    service: Arc<Service>,
+}
+
+impl Server {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// The address is taken or not ours, or two models have one name.
+    pub async fn bind(models: Vec<Model>, settings: Settings) -> anyhow::Result<Self> {
+        let address = SocketAddr::new(settings.host, settings.port);
+        let service = Arc::new(Service::new(models, settings)?);
+        let listener = TcpListener::bind(address).await.map_err(|cause| match cause.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                anyhow::anyhow!("port {} on {} is taken: stop what listens there, or choose another with --port", address.port(), address.ip())
+            }
+            _ => anyhow::Error::new(cause).context(format!("can't listen on {address}")),
+        })?;
+        Ok(Self { listener, service })
+    }
+
+    /// Where it listens; with port 0 the system chose one.
+    ///
+    /// # Errors
+    /// The system doesn't say.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Answers requests until `stop` completes; then lets those in flight finish.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let (drain, draining) = watch::channel(false);
+        let router = routes::router(self.service.clone());
+        let tracker = connection::accept(self.listener, router, self.service.clone(), draining);
+        tokio::pin!(tracker, stop);
+        tokio::select! {
+            () = &mut tracker => return,
+            () = &mut stop => {}
+        }
+        self.service.ready.store(false, Ordering::SeqCst);
+        tracing::info!("stopping: requests in flight may finish");
+        drain.send_replace(true);
+        if tokio::time::timeout(self.service.settings.drain_timeout, tracker).await.is_err() {
+            tracing::warn!("some requests did not finish in time");
+        }
+    }
+}
+
+/// Completes when the process is asked to stop (SIGTERM or Ctrl-C).
+pub async fn stopped() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

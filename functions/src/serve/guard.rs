@@ -1,0 +1,83 @@
+//! Who may ask: a token, or only programs of this machine.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::Service;
+use super::refusal::Refusal;
+
+/// Who may ask.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Whoever reaches the loopback address, but no page of another site in their browser.
+    ThisMachine,
+    /// Whoever has the token; its sha256 is kept, not the token.
+    Token([u8; 32]),
+    /// Anyone: something in front of the server decides.
+    Anyone,
+}
+
+impl Access {
+    /// Access with `token`.
+    pub fn token(token: &str) -> Self {
+        Self::Token(Sha256::digest(token.as_bytes()).into())
+    }
+}
+
+/// Lets a request through or refuses it. Health is open to everyone: a probe has no token.
+pub(crate) async fn check(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let health = request.uri().path() == "/health"
+        || service.settings.health_route.as_deref() == Some(request.uri().path());
+    let refused = match &service.settings.access {
+        Access::Anyone => None,
+        _ if health => None,
+        Access::ThisMachine => foreign(request.headers()),
+        Access::Token(expected) => missing_token(request.headers(), expected),
+    };
+    match refused {
+        Some(refusal) => {
+            service.metrics.refused(refusal.code);
+            refusal.closing().into_response()
+        }
+        None => next.run(request).await,
+    }
+}
+
+fn missing_token(headers: &HeaderMap, expected: &[u8; 32]) -> Option<Refusal> {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let given: [u8; 32] = Sha256::digest(given.map_or("", |(_, token)| token.trim()).as_bytes()).into();
+    if bool::from(given.ct_eq(expected)) {
+        return None;
+    }
+    let why = "expected the header \"Authorization: Bearer TOKEN\" with the server's token";
+    Some(Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", why))
+}
+
+/// A page of another site reaches a loopback server through its reader's browser: by its own name
+/// (which then stands in `Host`), or across origins (which then stands in `Origin`).
+fn foreign(headers: &HeaderMap) -> Option<Refusal> {
+    let local = |authority: &str| {
+        let host = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+        let host = host.map_or(authority, |(host, _)| host);
+        matches!(host, "localhost" | "127.0.0.1" | "[::1]") || host.ends_with(".localhost")
+    };
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    if let Some(host) = text(header::HOST).filter(|host| !local(host)) {
+        let why = format!("expected a loopback name in Host, got {:?}", host.chars().take(80).collect::<String>());
+        return Some(Refusal::new(StatusCode::FORBIDDEN, "forbidden_host", why));
+    }
+    let origin = text(header::ORIGIN)?;
+    let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+    if local(authority) {
+        return None;
+    }
+    let why = format!("expected a page of this server, got one of {:?}", origin.chars().take(80).collect::<String>());
+    Some(Refusal::new(StatusCode::FORBIDDEN, "forbidden_origin", why))
+}
