@@ -190,8 +190,8 @@ def random_trees(kind, scores, sided, positive, prefix, count=2):
 
 def forests():
     """The conventions of TreeEnsemble* (every comparison, missing and base values, transforms, few classes) and LinearClassifier."""
-    ties = (RANDOM.integers(-4, 5, (11, 3)) / 2).astype(np.float32)
-    finite = ties[:8].copy() * 5
+    ties = (RANDOM.integers(-4, 5, (35, 3)) / 2).astype(np.float32)
+    finite = ties[:7].copy() * 5
     ties[8], ties[9, 1], ties[10] = [np.inf, -np.inf, 0], np.nan, np.nan
     cases = []
     transforms = ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"]

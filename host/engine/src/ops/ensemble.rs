@@ -32,8 +32,9 @@ struct Node {
 }
 
 const NAN_TO_YES: u32 = 1 << 31;
-/// Walks that go on side by side; hides the latency of the loads. 8 beats 4 and 16 on AVX-512 machines.
-const LANES: usize = 8;
+/// Walks that go on side by side, so that one computes while another loads. Iris, 300 trees, 1,000 rows: 1.32 ms
+/// with 4 of them, 1.28 with 8, 1.09 with 16, 1.23 with 32 (AVX-512).
+const LANES: usize = 16;
 /// Rows that pass one tree before the next one is loaded.
 const BLOCK: usize = 64;
 /// Up to this depth a walk takes as many steps as the deepest tree needs; beyond it stops where nothing moves.
@@ -191,7 +192,7 @@ impl Ensemble {
         }
     }
 
-    /// Rows by eights down each tree; what is left over each down eight trees at once.
+    /// Rows side by side down each tree; what is left over of them each down several trees side by side.
     fn block<const NAN: bool>(
         &self,
         rows: &[f32],
@@ -201,10 +202,10 @@ impl Ensemble {
         seen: &mut [bool],
     ) {
         let stride = self.scores;
-        let eights = rows.chunks_exact(LANES * width);
-        let done = (rows.len() - eights.remainder().len()) / width;
+        let whole = rows.chunks_exact(LANES * width);
+        let done = (rows.len() - whole.remainder().len()) / width;
         for tree in &self.trees {
-            let groups = eights
+            let groups = whole
                 .clone()
                 .zip(totals.chunks_exact_mut(LANES * stride))
                 .zip(seen.chunks_exact_mut(LANES * stride));
@@ -224,7 +225,7 @@ impl Ensemble {
             }
         }
         let left = totals.chunks_exact_mut(stride).zip(seen.chunks_exact_mut(stride)).skip(done);
-        for (row, (totals, seen)) in eights.remainder().chunks_exact(width).zip(left) {
+        for (row, (totals, seen)) in whole.remainder().chunks_exact(width).zip(left) {
             for trees in self.trees.chunks(LANES) {
                 let mut roots = [trees[0].root; LANES];
                 roots.iter_mut().zip(trees).for_each(|(root, tree)| *root = tree.root);

@@ -83,7 +83,7 @@ fn softmax(scores: &mut [f32], absent: impl Fn(f32) -> bool) {
 }
 
 /// The normal distribution's quantile through Winitzki's approximation of erf (2008, a = 0.147), which is what
-/// ONNX Runtime takes; accurate to some 2e-3.
+/// ONNX Runtime takes.
 fn probit(p: f32) -> f32 {
     let x = 2.0 * p - 1.0;
     let log = ((1.0 - x) * (1.0 + x)).ln();
