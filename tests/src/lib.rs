@@ -52,7 +52,8 @@ pub fn cache() -> PathBuf {
     built().join("fixtures/cache")
 }
 
-/// The sealed form of the model in `models/NAME`, made once for each build of the command.
+/// The sealed form of the model in `models/NAME` or `tests/models/NAME`, made once for each build of
+/// the command.
 pub fn sealed(name: &str) -> PathBuf {
     let fixtures = built().join("fixtures");
     std::fs::create_dir_all(&fixtures).expect("a folder can be made");
@@ -60,7 +61,8 @@ pub fn sealed(name: &str) -> PathBuf {
     let lock = File::create(fixtures.join(format!("{name}.lock"))).expect("a file can be made");
     lock.lock().expect("a file can be locked");
     let modified = |path: &Path| path.metadata().and_then(|facts| facts.modified()).ok();
-    let folder = root().join("models").join(name);
+    let published = root().join("models").join(name);
+    let folder = if published.exists() { published } else { root().join("tests/models").join(name) };
     let sources = ["ampoule.toml", "model.onnx", "predictor/src/lib.rs"];
     let newest = sources.iter().filter_map(|source| modified(&folder.join(source))).chain(modified(&ampoule())).max();
     if modified(&path) < newest {
