@@ -9,7 +9,7 @@ PYTHON := $(VENV)/bin/python
 
 ## The release build of everything.
 build: toolchain
-	$(CARGO) build --release --locked --workspace
+	$(CARGO) build --release --locked
 
 ## Seals, serves and asks the models of the repository, and masks a folder of pictures.
 demo: build
@@ -17,7 +17,7 @@ demo: build
 
 ## All tests. Installs what they need (a browser for the page, Python for the peers) where it is missing.
 test: build csmask browser
-	$(CARGO) test --release --locked --workspace
+	$(CARGO) test --release --locked
 
 ## Figures beside those of peers, from the same run. Installs the peers.
 bench: build csmask

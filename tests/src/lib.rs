@@ -137,6 +137,11 @@ impl Server {
         self.child.wait().expect("it ends")
     }
 
+    /// Waits until it has ended by itself.
+    pub fn stop_waiting(mut self) -> std::process::ExitStatus {
+        self.child.wait().expect("it ends")
+    }
+
     /// Sends a request and gives the answer.
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);

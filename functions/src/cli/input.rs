@@ -41,7 +41,7 @@ impl Format {
 pub const ROWS: usize = 1024;
 
 /// One batch after another of a file.
-pub type Batches<'a> = Box<dyn Iterator<Item = anyhow::Result<Batch>> + 'a>;
+pub type Batches<'a> = Box<dyn Iterator<Item = anyhow::Result<Batch>> + Send + 'a>;
 
 /// Reads `path` (`-` is standard input) as batches; `max_bytes` bounds what is held at one time.
 ///
@@ -63,7 +63,7 @@ pub fn batches<'a>(
             path.display()
         ),
     };
-    let input: Box<dyn Read> = if stdin {
+    let input: Box<dyn Read + Send> = if stdin {
         Box::new(std::io::stdin())
     } else {
         Box::new(File::open(path).with_context(|| format!("can't read {}", path.display()))?)
@@ -106,10 +106,10 @@ fn json(manifest: &Manifest, bytes: &[u8]) -> anyhow::Result<Batch> {
 
 /// The lines of a JSONL file, some at a time; empty lines are passed over.
 fn lines<'a>(
-    input: Box<dyn Read>,
+    input: Box<dyn Read + Send>,
     manifest: &'a Manifest,
     max_bytes: usize,
-) -> impl Iterator<Item = anyhow::Result<Batch>> + 'a {
+) -> impl Iterator<Item = anyhow::Result<Batch>> + Send + 'a {
     let mut reader = BufReader::new(input);
     let mut first = 0;
     std::iter::from_fn(move || {

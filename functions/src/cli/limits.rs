@@ -57,10 +57,6 @@ impl LimitOptions {
         Ok(Host::new(HostConfig { limits, reuse, cache: cache::folder() })?)
     }
 
-    pub fn max_instances(&self) -> usize {
-        self.max_instances
-    }
-
     pub fn max_input_bytes(&self) -> usize {
         self.max_input_bytes
     }

@@ -55,7 +55,7 @@ impl Predict {
         let runtime = super::runtime(None)?;
         for (root, file) in &files {
             let name = file.strip_prefix(root).unwrap_or(file);
-            let outcome = || -> anyhow::Result<()> {
+            let mut outcome = || -> anyhow::Result<()> {
                 for batch in input::batches(file, self.format, model.manifest(), self.limits.max_input_bytes())? {
                     let answer = runtime.block_on(model.predict(batch?, self.parameters.clone()))?;
                     output.take(&model, name, answer.predictions)?;

@@ -109,7 +109,7 @@ impl Serve {
     }
 
     fn settings(&self) -> anyhow::Result<Settings> {
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         // The platform's front end decides who reaches such a container.
         let vertex = variable("AIP_HTTP_PORT").is_some();
         let host = self.host.unwrap_or(if vertex { Ipv4Addr::UNSPECIFIED.into() } else { Ipv4Addr::LOCALHOST.into() });

@@ -24,7 +24,7 @@ pub async fn accept(listener: TcpListener, router: Router, service: Arc<Service>
         // Callers beyond the last place wait in the system's queue.
         let place = tokio::select! {
             place = places.clone().acquire_owned() => place.expect("the places are never closed"),
-            _ = draining.wait_for(|draining| *draining) => break,
+            () = stopping(&mut draining) => break,
         };
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -36,7 +36,7 @@ pub async fn accept(listener: TcpListener, router: Router, service: Arc<Service>
                     continue;
                 }
             },
-            _ = draining.wait_for(|draining| *draining) => break,
+            () = stopping(&mut draining) => break,
         };
         while connections.try_join_next().is_some() {}
         let _ = stream.set_nodelay(true);
@@ -47,7 +47,7 @@ pub async fn accept(listener: TcpListener, router: Router, service: Arc<Service>
             tokio::pin!(connection);
             let outcome = tokio::select! {
                 outcome = connection.as_mut() => outcome,
-                _ = draining.wait_for(|draining| *draining) => {
+                () = stopping(&mut draining) => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -59,4 +59,10 @@ pub async fn accept(listener: TcpListener, router: Router, service: Arc<Service>
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// Completes when the server is asked to stop.
+async fn stopping(draining: &mut watch::Receiver<bool>) {
+    // An error means that nobody is left to ask, which is the same.
+    let _ = draining.wait_for(|draining| *draining).await;
 }

@@ -544,11 +544,7 @@ struct ValueSeed<'s, 'a> {
     alone: bool,
 }
 
-impl<'s, 'a> ValueSeed<'s, 'a> {
-    fn sink(self) -> &'s mut Sink<'a> {
-        self.sink
-    }
-
+impl ValueSeed<'_, '_> {
     fn scalar<E: de::Error>(self, value: Scalar<'_>) -> Result<(), E> {
         let axis = self.axis;
         let Some(builder) = self.sink.builder(self.input) else { return Ok(()) };

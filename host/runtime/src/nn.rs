@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ampoule_engine::{Dtype, Graph, Tensor};
-use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, ResourceType, WasmList};
+use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, WasmList};
 use wasmtime::{Result, StoreContextMut};
 
 use crate::call::Sandbox;
@@ -182,11 +182,7 @@ type OrError<T> = (Result<T, Resource<NnError>>,);
 
 pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> Result<()> {
     let mut tensor = linker.instance(&format!("wasi:nn/tensor{VERSION}"))?;
-    tensor.resource("tensor", ResourceType::host::<NnTensor>(), |mut store: Store<'_>, rep| {
-        let tensor = store.data_mut().table.delete(Resource::<NnTensor>::new_own(rep))?;
-        store.data_mut().release(tensor.tensor.as_bytes().len());
-        Ok(())
-    })?;
+    tensor_resource(&mut tensor)?;
     tensor.func_wrap(
         "[constructor]tensor",
         |mut store: Store<'_>, (dimensions, ty, data): (Vec<u32>, TensorType, WasmList<u8>)| {
@@ -213,10 +209,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> Result<()> {
     })?;
 
     let mut errors = linker.instance(&format!("wasi:nn/errors{VERSION}"))?;
-    errors.resource("error", ResourceType::host::<NnError>(), |mut store: Store<'_>, rep| {
-        store.data_mut().table.delete(Resource::<NnError>::new_own(rep))?;
-        Ok(())
-    })?;
+    error_resource(&mut errors)?;
     errors.func_wrap("[method]error.code", |store: Store<'_>, (this,): (Resource<NnError>,)| {
         Ok((store.data().table.get(&this)?.code,))
     })?;
@@ -225,10 +218,9 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> Result<()> {
     })?;
 
     let mut inference = linker.instance(&format!("wasi:nn/inference{VERSION}"))?;
-    inference.resource("graph-execution-context", ResourceType::host::<NnContext>(), |mut store: Store<'_>, rep| {
-        store.data_mut().table.delete(Resource::<NnContext>::new_own(rep))?;
-        Ok(())
-    })?;
+    context_resource(&mut inference)?;
+    tensor_resource(&mut inference)?;
+    error_resource(&mut inference)?;
     inference.func_wrap_async(
         "[method]graph-execution-context.compute",
         |store: Store<'_>, (this, inputs): (Resource<NnContext>, Named)| Box::new(compute(store, this, inputs)),
@@ -239,6 +231,9 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> Result<()> {
         store.data_mut().table.delete(Resource::<NnGraph>::new_own(rep))?;
         Ok(())
     })?;
+    context_resource(&mut graph)?;
+    tensor_resource(&mut graph)?;
+    error_resource(&mut graph)?;
     graph.func_wrap(
         "[method]graph.init-execution-context",
         |mut store: Store<'_>, (this,): (Resource<NnGraph>,)| -> Result<OrError<Resource<NnContext>>> {
@@ -274,6 +269,30 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> Result<()> {
         },
     )?;
     Ok(())
+}
+
+// An interface that uses another's resource imports it once more under its own name.
+
+fn tensor_resource(interface: &mut LinkerInstance<'_, Sandbox>) -> Result<()> {
+    interface.resource("tensor", ResourceType::host::<NnTensor>(), |mut store: Store<'_>, rep| {
+        let tensor = store.data_mut().table.delete(Resource::<NnTensor>::new_own(rep))?;
+        store.data_mut().release(tensor.tensor.as_bytes().len());
+        Ok(())
+    })
+}
+
+fn error_resource(interface: &mut LinkerInstance<'_, Sandbox>) -> Result<()> {
+    interface.resource("error", ResourceType::host::<NnError>(), |mut store: Store<'_>, rep| {
+        store.data_mut().table.delete(Resource::<NnError>::new_own(rep))?;
+        Ok(())
+    })
+}
+
+fn context_resource(interface: &mut LinkerInstance<'_, Sandbox>) -> Result<()> {
+    interface.resource("graph-execution-context", ResourceType::host::<NnContext>(), |mut store: Store<'_>, rep| {
+        store.data_mut().table.delete(Resource::<NnContext>::new_own(rep))?;
+        Ok(())
+    })
 }
 
 /// Runs the graph on tensors that the predictor hands over, and gives it the outputs.

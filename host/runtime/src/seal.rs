@@ -29,29 +29,36 @@ pub struct GraphFile {
     pub warm: Vec<Vec<Vec<usize>>>,
 }
 
-/// What a graph's file says of itself, for a manifest.
+/// What a graph's file says of itself.
+pub struct Description {
+    pub facts: GraphFacts,
+    /// The classes of its last classifier, in the order of its scores.
+    pub labels: Vec<String>,
+    /// Its documentation; may be empty.
+    pub doc: String,
+}
+
+/// Reads what a graph's file says of itself, without making it ready to run.
 ///
 /// # Errors
 /// [`Error::Graph`] where the file is no graph.
-pub fn describe(graph: &GraphFile) -> Result<GraphFacts, Error> {
+pub fn describe(graph: &GraphFile) -> Result<Description, Error> {
     let refuse = |source| Error::Graph { name: graph.name.clone(), source };
-    let description = Graph::describe(&graph.bytes).map_err(refuse)?;
-    let tensors = |infos: &[ampoule_engine::TensorInfo]| {
-        let tensor = |info: &ampoule_engine::TensorInfo| GraphTensor {
-            name: info.name.clone(),
-            dtype: info.dtype.name().to_owned(),
-            shape: info.shape.iter().map(dim).collect(),
-        };
-        infos.iter().map(tensor).collect::<Vec<_>>()
+    let said = Graph::describe(&graph.bytes).map_err(refuse)?;
+    let tensor = |info: &ampoule_engine::TensorInfo| GraphTensor {
+        name: info.name.clone(),
+        dtype: info.dtype.name().to_owned(),
+        shape: info.shape.iter().map(dim).collect(),
     };
-    Ok(GraphFacts {
+    let facts = GraphFacts {
         name: graph.name.clone(),
         bytes: graph.bytes.len() as u64,
         sha256: sha256_hex(&graph.bytes),
-        inputs: tensors(&description.inputs),
-        outputs: tensors(&description.outputs),
+        inputs: said.inputs.iter().map(tensor).collect(),
+        outputs: said.outputs.iter().map(tensor).collect(),
         warm: graph.warm.clone(),
-    })
+    };
+    Ok(Description { facts, labels: said.labels, doc: said.doc })
 }
 
 fn dim(dim: &EngineDim) -> Dim {
@@ -68,7 +75,7 @@ fn dim(dim: &EngineDim) -> Dim {
 /// By kind: a manifest that doesn't hold together, a graph that can't be read, a predictor that
 /// doesn't keep to the contract, and [`Error::Failure`] with what `load` itself said.
 pub async fn seal(mut manifest: Manifest, predictor: &[u8], graphs: &[GraphFile]) -> Result<Vec<u8>, Error> {
-    manifest.graphs = graphs.iter().map(describe).collect::<Result<_, _>>()?;
+    manifest.graphs = graphs.iter().map(|graph| Ok(describe(graph)?.facts)).collect::<Result<_, Error>>()?;
     manifest.predictor_sha256 = sha256_hex(predictor);
     manifest.check()?;
     let text = manifest.to_json();

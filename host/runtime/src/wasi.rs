@@ -63,6 +63,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> Result<()> {
     io_error.resource("error", ResourceType::host::<IoError>(), |_, _| Ok(()))?;
 
     let mut streams = linker.instance(&name("io/streams"))?;
+    // An interface that uses another's resource imports it once more under its own name.
+    streams.resource("error", ResourceType::host::<IoError>(), |_, _| Ok(()))?;
     streams.resource("input-stream", ResourceType::host::<Input>(), |_, _| Ok(()))?;
     streams.resource("output-stream", ResourceType::host::<Stream>(), |_, _| Ok(()))?;
     for read in ["[method]input-stream.read", "[method]input-stream.blocking-read"] {
@@ -86,13 +88,13 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> Result<()> {
     }
 
     for (interface, function) in [("cli/stdout", "get-stdout"), ("cli/stderr", "get-stderr")] {
-        linker.instance(&name(interface))?.func_wrap(function, |_: StoreContextMut<'_, Sandbox>, (): ()| {
-            Ok((Resource::<Stream>::new_own(0),))
-        })?;
+        let mut output = linker.instance(&name(interface))?;
+        output.resource("output-stream", ResourceType::host::<Stream>(), |_, _| Ok(()))?;
+        output.func_wrap(function, |_: StoreContextMut<'_, Sandbox>, (): ()| Ok((Resource::<Stream>::new_own(0),)))?;
     }
-    linker.instance(&name("cli/stdin"))?.func_wrap("get-stdin", |_: StoreContextMut<'_, Sandbox>, (): ()| {
-        Ok((Resource::<Input>::new_own(0),))
-    })?;
+    let mut input = linker.instance(&name("cli/stdin"))?;
+    input.resource("input-stream", ResourceType::host::<Input>(), |_, _| Ok(()))?;
+    input.func_wrap("get-stdin", |_: StoreContextMut<'_, Sandbox>, (): ()| Ok((Resource::<Input>::new_own(0),)))?;
 
     let mut monotonic = linker.instance(&name("clocks/monotonic-clock"))?;
     monotonic.func_wrap("now", |store: StoreContextMut<'_, Sandbox>, (): ()| {

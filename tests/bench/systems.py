@@ -1,0 +1,162 @@
+"""What is measured: for each system how it is started, what it is asked and what it has to answer."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import install
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+PEERS = HERE / "peers"
+IRIS = ROOT / "models/iris"
+SPECIES = ["setosa", "versicolor", "virginica"]
+TOLERANCE = 1e-5  # absolute, on a probability
+
+SEED = "fastapi-xgboost"
+
+
+class WrongAnswer(Exception):
+    """A server answered, but not what the model says."""
+
+
+@dataclass
+class System:
+    name: str
+    title: str
+    model: str  # iris or mlp
+    # Gives the command, or raises `install.Missing`. Ports: the one to serve on, and two to spare.
+    command: callable
+    health: str = "/health"
+    route: str = "/predictions"
+    env: callable = lambda ports: {}
+    body: callable = lambda rows: {"instances": rows}
+    read: callable = lambda answer: answer["predictions"]
+    tags: set = field(default_factory=set)
+
+    def request(self, rows):
+        return json.dumps(self.body(rows))
+
+    def check(self, server):
+        """Asks for one flower of each species, and for the one that is measured.
+
+        Raises `WrongAnswer` where the answers are not the reference's.
+        """
+        reference = references(self.model)
+        for indices in ([0, 50, 100], [0]):
+            status, answer = server.request("POST", self.route, self.request([reference["instances"][i] for i in indices]))
+            shown = answer[:300].decode(errors="replace")
+            try:
+                got = self.read(json.loads(answer)) if status == 200 else None
+                right = got is not None and len(got) == len(indices) and all(
+                    agrees(prediction, reference["labels"][i], reference["probabilities"][i])
+                    for prediction, i in zip(got, indices)
+                )
+            except (ValueError, LookupError, TypeError):
+                right = False
+            if not right:
+                expected = [(reference["labels"][i], reference["probabilities"][i]) for i in indices]
+                raise WrongAnswer(f"{self.name}: expected {expected}, got {status} {shown}")
+
+    def row(self):
+        """The body that is measured: one flower."""
+        return self.request(references(self.model)["instances"][:1])
+
+
+def agrees(prediction, label, probabilities):
+    """Whether an answer (a label, its name, probabilities, or an object of both) is the reference's."""
+    if isinstance(prediction, dict):
+        return agrees(prediction["label"], label, probabilities) and agrees(
+            prediction["probabilities"], label, probabilities
+        )
+    if isinstance(prediction, list):
+        return len(prediction) == len(probabilities) and all(
+            abs(a - e) <= TOLERANCE for a, e in zip(prediction, probabilities)
+        )
+    return prediction in (label, SPECIES[label])
+
+
+def references(model):
+    folder = IRIS if model == "iris" else HERE / "mlp"
+    return json.loads((folder / "reference.json").read_text())
+
+
+def path_from(variable, default, how):
+    path = Path(os.environ.get(variable) or default).resolve()
+    if not path.exists():
+        raise install.Missing(f"{path} is not there: {how}, or set {variable}")
+    return path
+
+
+def ampoule(model, *flags):
+    def command(ports):
+        program = path_from("AMPOULE", ROOT / "target/release/ampoule", "cargo build --release --bin ampoule")
+        sealed = path_from("MODELS", ROOT / "target/bench", "make a folder for it") / f"{model}.wasm"
+        folder = IRIS if model == "iris" else HERE / "mlp"
+        if not sealed.exists():
+            raise install.Missing(f"{sealed} is not there: ampoule seal {folder.relative_to(ROOT)} -o {sealed}")
+        return [program, "serve", sealed, "--port", str(ports[0]), "--threads", "1", *flags]
+
+    return command
+
+
+def bare(model):
+    def command(ports):
+        program = path_from("BARE", ROOT / "target/release/ampoule-bare", "cargo build --release -p ampoule-bare")
+        folder = IRIS if model == "iris" else HERE / "mlp"
+        return [program, folder / "model.onnx", "--port", str(ports[0])]
+
+    return command
+
+
+def programs(name):
+    """The programs of the environment that peers/NAME.txt describes."""
+    return install.environment(ROOT / "target/bench-venv" / name, PEERS / f"{name}.txt")
+
+
+def script(environment, name, model):
+    return lambda ports: [programs(environment) / "python", PEERS / name, IRIS / model, str(ports[0])]
+
+
+def bentoml(ports):
+    serve = [programs("bentoml") / "bentoml", "serve", "bentoml_service:Iris", "--working-dir", PEERS]
+    return [*serve, "--host", "127.0.0.1", "--port", str(ports[0])]
+
+
+def bentoml_env(ports):
+    home = ROOT / "target/bench-logs/bentoml"
+    return {"MODEL": str(IRIS / "model.json"), "BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(home)}
+
+
+def mlserver(ports):
+    return [programs("mlserver") / "mlserver", "start", PEERS / "mlserver"]
+
+
+def mlserver_env(ports):
+    names = ["MLSERVER_HTTP_PORT", "MLSERVER_GRPC_PORT", "MLSERVER_METRICS_PORT"]
+    return {"MLSERVER_HOST": "127.0.0.1"} | dict(zip(names, map(str, ports)))
+
+
+def open_inference(rows):
+    """A request of the Open Inference Protocol, which MLServer speaks."""
+    data = [value for row in rows for value in row]
+    return {"inputs": [{"name": "features", "shape": [len(rows), 4], "datatype": "FP32", "data": data}]}
+
+
+SYSTEMS = [
+    System("ampoule-iris", "ampoule, iris", "iris", ampoule("iris"), tags={"ours"}),
+    System("ampoule-iris-reuse", "ampoule --reuse 1000, iris", "iris", ampoule("iris", "--reuse", "1000"), tags={"ours"}),
+    System("bare-iris", "bare axum + engine, iris", "iris", bare("iris")),
+    System("ampoule-mlp", "ampoule, mlp", "mlp", ampoule("mlp"), tags={"ours"}),
+    System("ampoule-mlp-reuse", "ampoule --reuse 1000, mlp", "mlp", ampoule("mlp", "--reuse", "1000"), tags={"ours"}),
+    System("bare-mlp", "bare axum + engine, mlp", "mlp", bare("mlp")),
+    System(SEED, "FastAPI + XGBoost (the seed)", "iris", script("fastapi", "fastapi_xgboost.py", "model.json")),
+    System("fastapi-onnxruntime", "FastAPI + ONNX Runtime", "iris",
+           script("fastapi", "fastapi_onnxruntime.py", "model.onnx")),
+    System("bentoml", "BentoML + XGBoost", "iris", bentoml, health="/readyz", env=bentoml_env),
+    System("mlserver", "MLServer + XGBoost", "iris", mlserver, health="/v2/health/ready",
+           route="/v2/models/iris/infer", env=mlserver_env, body=open_inference,
+           read=lambda answer: answer["outputs"][0]["data"]),
+    System("litserve", "LitServe + XGBoost", "iris", script("fastapi", "litserve_xgboost.py", "model.json")),
+]
