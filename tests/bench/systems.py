@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import install
@@ -78,8 +79,11 @@ def agrees(prediction, label, probabilities):
 
 
 def references(model):
-    folder = IRIS if model == "iris" else HERE / "mlp"
-    return json.loads((folder / "reference.json").read_text())
+    return json.loads((folder_of(model) / "reference.json").read_text())
+
+
+def folder_of(model):
+    return IRIS if model == "iris" else HERE / "mlp"
 
 
 def path_from(variable, default, how):
@@ -92,20 +96,26 @@ def path_from(variable, default, how):
 def ampoule(model, *flags):
     def command(ports):
         program = path_from("AMPOULE", ROOT / "target/release/ampoule", "cargo build --release --bin ampoule")
-        sealed = path_from("MODELS", ROOT / "target/bench", "make a folder for it") / f"{model}.wasm"
-        folder = IRIS if model == "iris" else HERE / "mlp"
-        if not sealed.exists():
-            raise install.Missing(f"{sealed} is not there: ampoule seal {folder.relative_to(ROOT)} -o {sealed}")
-        return [program, "serve", sealed, "--port", str(ports[0]), "--threads", "1", *flags]
+        return [program, "serve", sealed(program, model), "--port", str(ports[0]), "--threads", "1", *flags]
 
     return command
 
 
+@cache
+def sealed(program, model):
+    """The sealed model: the one in MODELS, or else sealed now, once."""
+    if os.environ.get("MODELS"):
+        return path_from("MODELS", "", "seal the models into it") / f"{model}.wasm"
+    file = ROOT / f"target/bench-models/{model}.wasm"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    install.step([program, "seal", folder_of(model), "-o", file])
+    return file
+
+
 def bare(model):
     def command(ports):
-        program = path_from("BARE", ROOT / "target/release/ampoule-bare", "cargo build --release -p ampoule-bare")
-        folder = IRIS if model == "iris" else HERE / "mlp"
-        return [program, folder / "model.onnx", "--port", str(ports[0])]
+        program = path_from("BARE", ROOT / "target/release/bare", "cargo build --release -p ampoule-bare")
+        return [program, folder_of(model) / "model.onnx", "--port", str(ports[0])]
 
     return command
 

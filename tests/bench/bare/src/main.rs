@@ -1,4 +1,4 @@
-//! `ampoule-bare MODEL.onnx --port PORT`: the engine behind axum and nothing between them, on one thread.
+//! `bare MODEL.onnx --port PORT`: the engine behind axum and nothing between them, on one thread.
 //!
 //! What it answers in a second is the limit for a server with a sandbox. It takes models with one input
 //! f32[N, 4] and with outputs of one i64, or one row of f32, for each instance.
@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, flag, port] = arguments.as_slice() else { bail!("usage: ampoule-bare MODEL.onnx --port PORT") };
+    let [model, flag, port] = arguments.as_slice() else { bail!("usage: bare MODEL.onnx --port PORT") };
     ensure!(flag == "--port", "expected --port, got {flag:?}");
     let port: u16 = port.parse().with_context(|| format!("--port: expected a number, got {port:?}"))?;
     let bytes = std::fs::read(model).with_context(|| format!("can't read {model}"))?;
@@ -77,7 +77,9 @@ fn predict(graph: &Graph, instances: &[[f32; 4]]) -> anyhow::Result<Answer> {
             (dtype, shape) => bail!("output {name:?}: expected i64[N] or f32[N, K], got {dtype}{shape:?}"),
         }
     }
-    let label = |row: usize| labels.as_ref().map(|tensor| tensor.as_bytes().as_chunks().0[row]).map(i64::from_le_bytes);
+    let label = |row: usize| {
+        labels.as_ref().map(|tensor| tensor.as_bytes().as_chunks().0[row]).map(i64::from_le_bytes)
+    };
     let probabilities = |row: usize| {
         let tensor = scores.as_ref()?;
         let classes = tensor.shape()[1];
