@@ -49,7 +49,7 @@ fn crates_depend_on_one_another_as_the_page_says() {
 
 #[test]
 fn unsafe_code_stands_where_the_page_says() {
-    let allowed: BTreeSet<PathBuf> = ["host/runtime/src/precompiled.rs"].iter().map(|path| root().join(path)).collect();
+    let allowed: BTreeSet<PathBuf> = ["host/runtime/src/precompiled.rs", "host/engine/src/tensor.rs"].iter().map(|path| root().join(path)).collect();
     let mut offenders = Vec::new();
     for folder in ["guest", "host", "functions", "models"] {
         for file in sources(&root().join(folder)) {

@@ -172,7 +172,7 @@ impl Job {
         let mut stopped = false;
         let mut files = files.into_iter();
         let mut next = files.next();
-        loop {
+        while next.is_some() || !running.is_empty() {
             tokio::select! {
                 biased;
                 () = &mut stop, if !stopped => {
@@ -195,7 +195,7 @@ impl Job {
                         Err(cause) => tracing::error!(%cause, "a file's task failed"),
                     }
                 }
-                else => break,
+                else => {}
             }
         }
         bar.finish_and_clear();

@@ -30,14 +30,15 @@ impl Access {
     }
 }
 
-/// Lets a request through or refuses it. Health is open to everyone: a probe has no token.
+/// Lets a request through or refuses it. Health is open to everyone, since a probe has no token, and
+/// so is the page, which asks its reader for one and holds nothing else.
 pub(crate) async fn check(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
-    let health = request.uri().path() == "/health"
-        || service.settings.health_route.as_deref() == Some(request.uri().path());
+    let path = request.uri().path();
+    let open = matches!(path, "/health" | "/docs" | "/") || service.settings.health_route.as_deref() == Some(path);
     let refused = match &service.settings.access {
         Access::Anyone => None,
-        _ if health => None,
         Access::ThisMachine => foreign(request.headers()),
+        Access::Token(_) if open => None,
         Access::Token(expected) => missing_token(request.headers(), expected),
     };
     match refused {

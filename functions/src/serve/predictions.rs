@@ -41,7 +41,10 @@ pub(crate) async fn answer(service: Arc<Service>, name: &str, request: Request<B
             refusal.into_response()
         }
     };
-    response.headers_mut().insert("x-request-id", id);
+    let headers = response.headers_mut();
+    headers.insert("x-request-id", id);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

@@ -91,6 +91,8 @@ fn summary(service: &Service, name: &str) -> Option<serde_json::Value> {
         "name": manifest.name,
         "version": manifest.version,
         "description": manifest.description,
+        "licence": manifest.licence,
+        "source": manifest.source,
         "digest": format!("sha256:{}", model.digest()),
         "predictions": format!("/models/{name}/predictions"),
         "inputs": manifest.inputs,
@@ -121,7 +123,7 @@ async fn openapi(State(service): Shared) -> Response {
 
 async fn docs() -> Response {
     let policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
-                  img-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'";
+                  img-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy)),
@@ -130,7 +132,7 @@ async fn docs() -> Response {
 }
 
 async fn home() -> Response {
-    (StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("/docs"))]).into_response()
+    (StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("docs"))]).into_response()
 }
 
 async fn metrics(State(service): Shared) -> Response {

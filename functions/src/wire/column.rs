@@ -155,11 +155,11 @@ impl<'a> Builder<'a> {
     }
 
     fn push_integer(&mut self, value: Scalar<'_>) -> Result<(), String> {
-        #[expect(clippy::cast_possible_truncation, reason = "whole and within ±2^53, checked before the cast")]
+        #[expect(clippy::cast_possible_truncation, reason = "whole and below ±2^53, from where two integers share a double")]
         let number = match value {
             Scalar::Unsigned(value) => i128::from(value),
             Scalar::Signed(value) => i128::from(value),
-            Scalar::Float(value) if value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0 => value as i128,
+            Scalar::Float(value) if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 => value as i128,
             _ => return Err(self.mismatch(value)),
         };
         #[expect(clippy::cast_precision_loss, reason = "a range's ends are doubles")]

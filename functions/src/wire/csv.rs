@@ -38,6 +38,10 @@ impl<'m, R: Read> Table<'m, R> {
             return Ok(Self { manifest, reader, columns: Vec::new(), first: None, row: 0 });
         }
         if is_header {
+            if let Some(vector) = inputs.iter().find(|input| !matches!(input.form(), Form::Tensor(_, []))) {
+                let why = format!("expected a table without a header: \"{}\" ({}) is no column", vector.name, vector.type_name());
+                return Err(invalid("", why));
+            }
             let position = |name: &String| inputs.iter().position(|input| input.name == *name);
             let columns: Vec<Option<usize>> = names.iter().map(position).collect();
             for (index, input) in inputs.iter().enumerate() {

@@ -197,6 +197,15 @@ impl<'a> Sink<'a> {
     }
 
     fn refusal(&mut self, cause: &serde_json::Error) -> Refusal {
+        // JSON of the wrong type, or a number that no double holds, has a place.
+        let text = cause.to_string();
+        let text = text.split(" at line ").next().unwrap_or_default();
+        if let Some((actual, expected)) = text.strip_prefix("invalid type: ").and_then(|text| text.split_once(", expected ")) {
+            let _: serde_json::Error = self.refuse(Code::InvalidInstance, format!("expected {expected}, got {actual}"));
+        } else if text == "number out of range" {
+            let why = "expected a number that a double can hold, got a larger one";
+            let _: serde_json::Error = self.refuse(Code::InvalidInstance, why);
+        }
         self.refused.take().unwrap_or_else(|| Refusal {
             code: Code::InvalidJson,
             path: String::new(),

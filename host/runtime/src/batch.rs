@@ -52,6 +52,12 @@ impl Dtype {
     }
 }
 
+/// Axes of a column: as many as `NumPy` counts.
+const MAX_AXES: usize = 64;
+
+/// Empty arrays that the axes before an axis of size 0 may ask for: their brackets are text too.
+const MAX_EMPTY: usize = 1 << 20;
+
 impl Column {
     /// Checks that the shape and the values agree: what a predictor returns is not to be trusted.
     ///
@@ -65,8 +71,15 @@ impl Column {
             }
             Values::Text(text) => (elements, text.len(), "strings"),
         };
-        if expected == Some(actual) && !self.shape.is_empty() {
+        let outer = self.shape.iter().take_while(|&&axis| axis != 0);
+        let empty = outer.fold(1usize, |product, &axis| product.saturating_mul(axis as usize));
+        let writable = self.shape.len() <= MAX_AXES && (elements != Some(0) || empty <= MAX_EMPTY);
+        if expected == Some(actual) && !self.shape.is_empty() && writable {
             return Ok(());
+        }
+        if self.shape.len() > MAX_AXES {
+            let name = self.name.escape_debug();
+            return Err(format!("column \"{name}\": expected at most {MAX_AXES} axes, got {}", self.shape.len()));
         }
         let expected = expected.map_or("fewer".to_owned(), |n| n.to_string());
         Err(format!(
@@ -144,8 +157,12 @@ impl Batch {
             Self::Media(items) => {
                 for (index, item) in items.iter().enumerate() {
                     let Some(metadata) = &item.metadata else { continue };
-                    serde_json::from_str::<std::collections::BTreeMap<String, serde_json::Value>>(metadata)
+                    let members: std::collections::BTreeMap<String, serde_json::Value> = serde_json::from_str(metadata)
                         .map_err(|cause| format!("metadata of prediction {index} is no JSON object: {cause}"))?;
+                    // They stand beside these in the answer.
+                    if let Some(twice) = ["b64", "content_type"].into_iter().find(|name| members.contains_key(*name)) {
+                        return Err(format!("metadata of prediction {index}: \"{twice}\" is the blob's own"));
+                    }
                 }
             }
         }

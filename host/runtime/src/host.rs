@@ -23,7 +23,7 @@ const MAX_WASM_STACK_BYTES: usize = 512 << 10;
 /// How long a predictor runs before the thread may turn to other calls.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Ticks without a call after which the ticker sleeps.
+/// Ticks without a call, begun or running, after which the ticker sleeps.
 const IDLE_TICKS: u32 = 200;
 
 /// How a [`Host`] is set up.
@@ -74,11 +74,12 @@ impl Host {
         wasi::add_to_linker(&mut linker).map_err(|cause| Error::sandbox(&cause))?;
         nn::add_to_linker(&mut linker).map_err(|cause| Error::sandbox(&cause))?;
         let cache = config.cache.map(Cache::open).transpose()?;
+        let places = Arc::new(Semaphore::new(config.limits.max_concurrent_calls));
         let inner = Inner {
-            ticker: Ticker::start(engine.clone()),
+            ticker: Ticker::start(engine.clone(), places.clone(), config.limits.max_concurrent_calls),
             engine,
             linker,
-            places: Arc::new(Semaphore::new(config.limits.max_concurrent_calls)),
+            places,
             limits: Arc::new(config.limits),
             reuse: config.reuse,
             cache,
@@ -207,7 +208,8 @@ struct TickerState {
 }
 
 impl Ticker {
-    fn start(engine: Engine) -> Self {
+    /// A call that runs holds one of the `free` places.
+    fn start(engine: Engine, places: Arc<Semaphore>, free: usize) -> Self {
         let shared = Arc::new(TickerState::default());
         let state = shared.clone();
         let tick = move || {
@@ -215,7 +217,8 @@ impl Ticker {
             while !state.stopped.load(Ordering::Relaxed) {
                 std::thread::sleep(TICK);
                 engine.increment_epoch();
-                idle = if state.woken.swap(false, Ordering::Relaxed) { 0 } else { idle + 1 };
+                let busy = state.woken.swap(false, Ordering::Relaxed) || places.available_permits() < free;
+                idle = if busy { 0 } else { idle + 1 };
                 if idle >= IDLE_TICKS && !state.asleep.swap(true, Ordering::SeqCst) {
                     std::thread::park();
                     state.asleep.store(false, Ordering::SeqCst);

@@ -17,6 +17,9 @@ use crate::{Ampoule, Error, Host, Manifest, precompiled};
 /// A call that usually takes longer is run by a worker thread from its start.
 const LONG_CALL: Duration = Duration::from_micros(500);
 
+/// The most text of a predictor's failure: it is a sentence for a person, and becomes an answer.
+const MAX_FAILURE_BYTES: usize = 64 << 10;
+
 /// A loaded ampoule. Cheap to clone; all clones share the code and the graphs.
 #[derive(Clone)]
 pub struct Model {
@@ -62,7 +65,9 @@ impl Model {
         let start = Instant::now();
         let (component, precompiled) = precompiled::component(&host, &ampoule)?;
         let mut linker = host.inner.linker.clone();
-        linker.define_unknown_imports_as_traps(&component).map_err(|cause| Error::Contract(format!("{cause:#}")))?;
+        crate::wasi::add_imported(&mut linker, &component)
+            .and_then(|()| linker.define_unknown_imports_as_traps(&component))
+            .map_err(|cause| Error::Contract(format!("{cause:#}")))?;
         let pre = linker
             .instantiate_pre(&component)
             .and_then(OpenedPre::new)
@@ -177,6 +182,11 @@ impl Model {
         let predictions = match outcome {
             Ok(Ok(predictions)) => predictions,
             Ok(Err(failure)) => {
+                let texts = [Some(&failure.message), failure.expected.as_ref(), failure.actual.as_ref()];
+                let bytes: usize = texts.into_iter().flatten().map(String::len).sum();
+                if bytes > MAX_FAILURE_BYTES {
+                    return Err(Error::Contract(format!("a failure: expected at most {MAX_FAILURE_BYTES} bytes, got {bytes}")));
+                }
                 self.keep(used);
                 return Err(Error::Failure(failure));
             }

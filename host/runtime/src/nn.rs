@@ -302,7 +302,21 @@ async fn compute(mut store: Store<'_>, this: Resource<NnContext>, inputs: Named)
     for (name, handle) in inputs {
         let held = store.data_mut().table.delete(handle)?;
         store.data_mut().release(held.tensor.as_bytes().len());
-        tensors.push((name, held.tensor));
+        // The interface has no bool: a graph that takes one is given its bytes.
+        let bool = graph.graph.inputs().iter().any(|input| input.name == name && input.dtype == Dtype::Bool);
+        let tensor = match held.tensor {
+            tensor if bool && tensor.dtype() == Dtype::U8 => {
+                match Tensor::from_le_bytes(Dtype::Bool, tensor.shape(), tensor.as_bytes()) {
+                    Ok(tensor) => tensor,
+                    Err(cause) => {
+                        let error = NnError { code: ErrorCode::InvalidArgument, data: cause.to_string() };
+                        return Ok((Err(store.data_mut().table.push(error)?),));
+                    }
+                }
+            }
+            tensor => tensor,
+        };
+        tensors.push((name, tensor));
     }
     let start = Instant::now();
     store.data_mut().meter.infer_starts(start);

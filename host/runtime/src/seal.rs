@@ -110,6 +110,7 @@ async fn load(predictor: &[u8], manifest: &str) -> Result<Vec<u8>, Error> {
     let mut linker = Linker::new(&engine);
     wasi::add_to_linker(&mut linker).map_err(|cause| Error::sandbox(&cause))?;
     nn::add_to_linker(&mut linker).map_err(|cause| Error::sandbox(&cause))?;
+    wasi::add_imported(&mut linker, &component).map_err(contract)?;
     linker.define_unknown_imports_as_traps(&component).map_err(contract)?;
     // One page beyond the limit of calls is the snapshot's own.
     let limits = Limits { memory_bytes: Limits::default().memory_bytes + (64 << 10), ..Limits::default() };

@@ -4,14 +4,16 @@
 //! environment is empty, standard input is at its end, and standard output and error go to the log
 //! of the call. Everything else traps when it is called.
 
+use std::collections::BTreeSet;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, ResourceType};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, ComponentType, Lift, Linker, Lower, Resource, ResourceType};
 use wasmtime::{Result, StoreContextMut, bail};
 
 use crate::call::{Entropy, Sandbox};
 
-/// The minor line of WASI 0.2 is one track: a component that asks for 0.2.x finds these.
+/// The version that Rust's standard library asks for.
 const VERSION: &str = "@0.2.6";
 
 /// A stream handle; there is nothing behind it but the call's log.
@@ -46,7 +48,40 @@ type Written = (Result<(), StreamError>,);
 const MAX_RANDOM_BYTES: u64 = 4096;
 
 pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> Result<()> {
-    let name = |interface: &str| format!("wasi:{interface}{VERSION}");
+    add_version(linker, VERSION)
+}
+
+/// What `component` asks for beyond that: the same under other versions, as the minor line of WASI 0.2
+/// is one track, and our resources in interfaces that only trap. What stands in for an unknown import
+/// is looked up by its exact name, so both have to be there before it.
+pub(crate) fn add_imported(linker: &mut Linker<Sandbox>, component: &Component) -> Result<()> {
+    let (engine, ty) = (component.engine(), component.component_type());
+    let imports: Vec<_> = ty.imports(engine).filter(|(name, _)| name.starts_with("wasi:")).collect();
+    let versions: BTreeSet<&str> =
+        imports.iter().filter_map(|(name, _)| Some(&name[name.find("@0.2.")?..])).collect();
+    for version in versions.into_iter().filter(|&version| version != VERSION && !version.contains("-rc-")) {
+        add_version(linker, version)?;
+    }
+    for (name, import) in imports {
+        let ComponentItem::ComponentInstance(interface) = import.ty else { continue };
+        if ["wasi:cli/", "wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:nn/"].iter().any(|ours| name.starts_with(ours)) {
+            continue;
+        }
+        for (export, _) in interface.exports(engine) {
+            let resource = match export {
+                "error" => ResourceType::host::<IoError>(),
+                "input-stream" => ResourceType::host::<Input>(),
+                "output-stream" => ResourceType::host::<Stream>(),
+                _ => continue,
+            };
+            linker.instance(name)?.resource(export, resource, |_, _| Ok(()))?;
+        }
+    }
+    Ok(())
+}
+
+fn add_version(linker: &mut Linker<Sandbox>, version: &str) -> Result<()> {
+    let name = |interface: &str| format!("wasi:{interface}{version}");
 
     let mut environment = linker.instance(&name("cli/environment"))?;
     environment.func_wrap("get-environment", |_: StoreContextMut<'_, Sandbox>, (): ()| {
