@@ -52,7 +52,9 @@ enum Command {
 
 /// Prints a completion script for a shell.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  ampoule completions bash > ~/.local/share/bash-completion/completions/ampoule")]
+#[command(
+    after_help = "Example:\n  ampoule completions bash > ~/.local/share/bash-completion/completions/ampoule"
+)]
 struct Completions {
     shell: clap_complete::Shell,
 }

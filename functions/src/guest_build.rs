@@ -39,8 +39,7 @@ pub fn build(folder: &Path, target_dir: &Path) -> Result<PathBuf, String> {
     if !status.success() {
         return Err(format!("the predictor in {} did not build ({status})", folder.display()));
     }
-    let component =
-        target_dir.join(TARGET).join("release").join(format!("{}.wasm", name.replace('-', "_")));
+    let component = target_dir.join(TARGET).join("release").join(format!("{}.wasm", name.replace('-', "_")));
     if component.exists() {
         return Ok(component);
     }
@@ -74,13 +73,18 @@ fn add_target(folder: &Path) -> Result<(), String> {
         Ok(output) => String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned(),
         Err(cause) => cause.to_string(),
     };
-    Err(format!("the Rust target {TARGET} is missing and can't be added ({why}): run `rustup target add {TARGET}`"))
+    Err(format!(
+        "the Rust target {TARGET} is missing and can't be added ({why}): run `rustup target add {TARGET}`"
+    ))
 }
 
 /// The first `name = "…"` of a Cargo.toml, which is its package's.
 fn package_name(manifest: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(manifest).map_err(|cause| format!("can't read {}: {cause}", manifest.display()))?;
-    let name = text.lines().find_map(|line| line.trim().strip_prefix("name")?.trim().strip_prefix('=').map(str::trim));
+    let text = std::fs::read_to_string(manifest)
+        .map_err(|cause| format!("can't read {}: {cause}", manifest.display()))?;
+    let name = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("name")?.trim().strip_prefix('=').map(str::trim));
     name.map(|name| name.trim_matches('"').to_owned())
         .ok_or_else(|| format!("{} names no package", manifest.display()))
 }

@@ -100,7 +100,11 @@ impl Server {
         let service = Arc::new(Service::new(models, settings)?);
         let listener = TcpListener::bind(address).await.map_err(|cause| match cause.kind() {
             std::io::ErrorKind::AddrInUse => {
-                anyhow::anyhow!("port {} on {} is taken: stop what listens there, or choose another with --port", address.port(), address.ip())
+                anyhow::anyhow!(
+                    "port {} on {} is taken: stop what listens there, or choose another with --port",
+                    address.port(),
+                    address.ip()
+                )
             }
             _ => anyhow::Error::new(cause).context(format!("can't listen on {address}")),
         })?;

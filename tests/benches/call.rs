@@ -32,7 +32,8 @@ fn vector() -> Batch {
 }
 
 fn direct(criterion: &mut Criterion, name: &str, file: PathBuf) {
-    let graph = Graph::load(&std::fs::read(file).expect("the graph is there"), &LoadOptions::default()).expect("it loads");
+    let graph = Graph::load(&std::fs::read(file).expect("the graph is there"), &LoadOptions::default())
+        .expect("it loads");
     let input = graph.inputs().first().expect("it has one").name.clone();
     let bytes: Vec<u8> = [5.1f32, 3.5, 1.4, 0.2].iter().flat_map(|value| value.to_le_bytes()).collect();
     criterion.bench_function(&format!("{name}/engine alone"), |bencher| {
@@ -44,8 +45,11 @@ fn direct(criterion: &mut Criterion, name: &str, file: PathBuf) {
 }
 
 fn calls(criterion: &mut Criterion) {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime starts");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime starts");
     let models = ampoule_tests::root().join("models");
     let fixtures = ampoule_tests::root().join("tests/models");
     for (name, file, batch) in [

@@ -17,7 +17,11 @@ pub fn root() -> PathBuf {
 fn built() -> PathBuf {
     let program = std::env::current_exe().expect("a program knows where it is");
     let folder = program.parent().expect("it lies in a folder");
-    if folder.ends_with("deps") { folder.parent().expect("deps lies in a folder").to_owned() } else { folder.to_owned() }
+    if folder.ends_with("deps") {
+        folder.parent().expect("deps lies in a folder").to_owned()
+    } else {
+        folder.to_owned()
+    }
 }
 
 /// The `ampoule` command; `cargo build --release` makes it.
@@ -64,7 +68,8 @@ pub fn sealed(name: &str) -> PathBuf {
     let published = root().join("models").join(name);
     let folder = if published.exists() { published } else { root().join("tests/models").join(name) };
     let sources = ["ampoule.toml", "model.onnx", "predictor/src/lib.rs"];
-    let newest = sources.iter().filter_map(|source| modified(&folder.join(source))).chain(modified(&ampoule())).max();
+    let newest =
+        sources.iter().filter_map(|source| modified(&folder.join(source))).chain(modified(&ampoule())).max();
     if modified(&path) < newest {
         let output = run(&root(), &["seal", &folder.to_string_lossy(), "-o", &path.to_string_lossy()]);
         assert!(output.status.success(), "{}", said(&output));
@@ -88,7 +93,7 @@ impl Server {
 
     /// The same with variables in its environment.
     pub fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(ampoule())
+        let child = Command::new(ampoule())
             .args(["serve", "--port", "0"])
             .args(arguments)
             .env("AMPOULE_CACHE", cache())
@@ -96,21 +101,22 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the command starts");
-        let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), ready_ms: 0.0 };
+        let mut log = BufReader::new(server.child.stderr.take().expect("it is piped"));
         let mut heard = String::new();
         loop {
             let mut line = String::new();
             if log.read_line(&mut line).expect("the log is text") == 0 {
-                let _ = child.kill();
                 panic!("the server did not start: {heard}");
             }
             heard.push_str(&line);
             let Ok(event) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
             if let (Some(address), Some(ready_ms)) = (event["address"].as_str(), event["ready_ms"].as_f64()) {
-                let address = address.parse().expect("an address");
+                server.address = address.parse().expect("an address");
+                server.ready_ms = ready_ms;
                 // The log must be read for as long as the server writes it.
                 std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-                return Self { child, address, ready_ms };
+                return server;
             }
         }
     }
@@ -144,11 +150,14 @@ impl Server {
 
     /// Sends a request and gives the answer.
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
-        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")) {
+        if !headers.iter().any(|(name, _)| {
+            name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
+        }) {
             request.push_str(&format!("content-length: {}\r\n", body.len()));
         }
         request.push_str("\r\n");
@@ -233,7 +242,10 @@ impl Answer {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
+        let length = headers
+            .iter()
+            .find(|(name, _)| name == "content-length")
+            .and_then(|(_, value)| value.parse().ok());
         while length.is_none_or(|length: usize| body.len() < length) {
             match stream.read(&mut piece) {
                 Ok(0) => break,

@@ -13,7 +13,10 @@ fn arrows_on_the_page() -> BTreeMap<String, BTreeSet<String>> {
         .lines()
         .filter_map(|line| line.split_once("->"))
         .map(|(from, to)| {
-            (from.trim().to_owned(), to.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect())
+            (
+                from.trim().to_owned(),
+                to.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect(),
+            )
         })
         .collect()
 }
@@ -49,7 +52,10 @@ fn crates_depend_on_one_another_as_the_page_says() {
 
 #[test]
 fn unsafe_code_stands_where_the_page_says() {
-    let allowed: BTreeSet<PathBuf> = ["host/runtime/src/precompiled.rs", "host/engine/src/tensor.rs"].iter().map(|path| root().join(path)).collect();
+    let allowed: BTreeSet<PathBuf> = ["host/runtime/src/precompiled.rs", "host/engine/src/tensor.rs"]
+        .iter()
+        .map(|path| root().join(path))
+        .collect();
     let mut offenders = Vec::new();
     for folder in ["guest", "host", "functions", "models"] {
         for file in sources(&root().join(folder)) {

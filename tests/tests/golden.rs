@@ -36,7 +36,9 @@ fn iris_answers_as_xgboost_does_on_every_flower() {
 
 /// The share of pixels that differ, and how many there are.
 fn differing(ours: &Path, theirs: &Path) -> (f64, u32) {
-    let open = |path: &Path| image::open(path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display())).to_luma8();
+    let open = |path: &Path| {
+        image::open(path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display())).to_luma8()
+    };
     let (ours, theirs) = (open(ours), open(theirs));
     assert_eq!(ours.dimensions(), theirs.dimensions());
     let differing = ours.pixels().zip(theirs.pixels()).filter(|(a, b)| a != b).count();
@@ -83,8 +85,10 @@ fn csmask_classes_agree_with_its_python_package() {
     let model = sealed("csmask");
     for scene in ["square", "fields", "coast", "small"] {
         let input = csmask.join("golden").join(scene).with_extension("tif");
-        let output =
-            run(out.path(), &["predict", &model.to_string_lossy(), &input.to_string_lossy(), "-o", "mask.png"]);
+        let output = run(
+            out.path(),
+            &["predict", &model.to_string_lossy(), &input.to_string_lossy(), "-o", "mask.png"],
+        );
         assert!(output.status.success(), "{}", said(&output));
         let (share, pixels) =
             differing(&out.path().join("mask.png"), &csmask.join("golden").join(scene).with_extension("png"));

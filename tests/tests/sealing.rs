@@ -39,7 +39,8 @@ fn a_model_without_a_manifest_is_sealed_by_what_it_says_itself() {
     let onnx = root().join("models/iris/model.onnx");
     let output = run(out.path(), &["seal", &onnx.to_string_lossy(), "--name", "flowers"]);
     assert!(output.status.success(), "{}", said(&output));
-    std::fs::write(out.path().join("rows.jsonl"), "[5.1, 3.5, 1.4, 0.2]\n[6.0, 2.7, 5.1, 1.6]\n").expect("written");
+    std::fs::write(out.path().join("rows.jsonl"), "[5.1, 3.5, 1.4, 0.2]\n[6.0, 2.7, 5.1, 1.6]\n")
+        .expect("written");
     let output = run(out.path(), &["predict", "flowers.wasm", "rows.jsonl"]);
     assert!(output.status.success(), "{}", said(&output));
     let lines: Vec<serde_json::Value> = String::from_utf8_lossy(&output.stdout)
@@ -54,10 +55,17 @@ fn a_model_without_a_manifest_is_sealed_by_what_it_says_itself() {
 #[test]
 fn a_manifest_that_the_predictor_cant_use_is_refused_when_it_is_sealed() {
     let out = tempfile::tempdir().expect("a folder can be made");
-    std::fs::copy(root().join("tests/models/identity/model.onnx"), out.path().join("model.onnx")).expect("copied");
+    std::fs::copy(root().join("tests/models/identity/model.onnx"), out.path().join("model.onnx"))
+        .expect("copied");
     for (manifest, expected) in [
-        ("model = \"model.onnx\"\n[pipeline]\ntable = [{ standardize = {} }]\n", "unknown variant `standardize`"),
-        ("model = \"model.onnx\"\n[pipeline]\nresults = [{ softmax = { output = \"y\", axis = 0 } }]\n", "results[0]"),
+        (
+            "model = \"model.onnx\"\n[pipeline]\ntable = [{ standardize = {} }]\n",
+            "unknown variant `standardize`",
+        ),
+        (
+            "model = \"model.onnx\"\n[pipeline]\nresults = [{ softmax = { output = \"y\", axis = 0 } }]\n",
+            "results[0]",
+        ),
         ("model = \"other.onnx\"\n", "can't read the model"),
         ("name = \"No Spaces\"\nmodel = \"model.onnx\"\n", "expected [a-z0-9]"),
         ("modle = \"model.onnx\"\n", "unknown field `modle`"),

@@ -49,7 +49,8 @@ fn a_picture_comes_as_its_bytes_or_as_base64() {
 
 #[test]
 fn vertex_variables_are_followed() {
-    let variables = [("AIP_HTTP_PORT", "0"), ("AIP_HEALTH_ROUTE", "/v1/health"), ("AIP_PREDICT_ROUTE", "/v1/x:predict")];
+    let variables =
+        [("AIP_HTTP_PORT", "0"), ("AIP_HEALTH_ROUTE", "/v1/health"), ("AIP_PREDICT_ROUTE", "/v1/x:predict")];
     let server = Server::start_with(&[&sealed("iris").to_string_lossy()], &variables);
     assert_eq!(server.get("/v1/health").status, 200);
     let answer = server.post("/v1/x:predict", FLOWER);
@@ -69,7 +70,11 @@ fn openapi_is_valid_and_lists_every_model() {
     }
     let file = tempfile::NamedTempFile::new().expect("a file can be made");
     file.as_file().write_all(&document.body).expect("written");
-    let check = Command::new(python).args(["-m", "openapi_spec_validator"]).arg(file.path()).output().expect("it runs");
+    let check = Command::new(python)
+        .args(["-m", "openapi_spec_validator"])
+        .arg(file.path())
+        .output()
+        .expect("it runs");
     assert!(check.status.success(), "{}", said(&check));
 }
 
@@ -117,7 +122,12 @@ fn requests_in_flight_finish_when_the_server_is_stopped() {
         scene.len()
     );
     stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&scene)).expect("sent");
-    let busy = || server.get("/metrics").text().contains("ampoule_requests_in_flight{model=\"clouds\",version=\"1.0.0\"} 1");
+    let busy = || {
+        server
+            .get("/metrics")
+            .text()
+            .contains("ampoule_requests_in_flight{model=\"clouds\",version=\"1.0.0\"} 1")
+    };
     assert!(eventually(Duration::from_secs(20), busy), "the request is in flight");
     terminate(server.process_id());
     let answer = Answer::read(&mut stream).expect("it is answered");
@@ -141,7 +151,11 @@ fn what_cant_be_served_is_said_before_anything_listens() {
     ] {
         let output = run(&root(), &arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
-        assert!(said(&output).contains(expected), "{arguments:?}: expected {expected:?} in {}", said(&output));
+        assert!(
+            said(&output).contains(expected),
+            "{arguments:?}: expected {expected:?} in {}",
+            said(&output)
+        );
     }
 }
 

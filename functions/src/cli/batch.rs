@@ -62,13 +62,19 @@ enum After {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 enum Outcome {
-    Done { instances: usize },
+    Done {
+        instances: usize,
+    },
     /// Its prediction was there already.
     Skipped,
     /// It can't be predicted.
-    Refused { error: String },
+    Refused {
+        error: String,
+    },
     /// The machine or the ampoule failed; the same file may be done another time.
-    Failed { error: String },
+    Failed {
+        error: String,
+    },
 }
 
 /// A job's end, for machines.
@@ -100,7 +106,8 @@ impl Batch {
         if !self.input.is_dir() {
             bail!("{}: expected a folder of inputs", self.input.display());
         }
-        fs::create_dir_all(&self.output).with_context(|| format!("can't make the folder {}", self.output.display()))?;
+        fs::create_dir_all(&self.output)
+            .with_context(|| format!("can't make the folder {}", self.output.display()))?;
         let (input, output) = (self.input.canonicalize()?, self.output.canonicalize()?);
         if output.starts_with(&input) || input.starts_with(&output) {
             bail!(
@@ -254,7 +261,9 @@ impl Job {
             }
         }
         let (path, bytes) = match picture {
-            Some(picture) => (self.output_of(name, Some(media::ending(&picture.content_type))), picture.bytes),
+            Some(picture) => {
+                (self.output_of(name, Some(media::ending(&picture.content_type))), picture.bytes)
+            }
             None => (self.output_of(name, Some("jsonl")), lines),
         };
         if publish(&path, &bytes, Existing::Keep)? == Published::Kept && self.after == After::Keep {
@@ -262,7 +271,10 @@ impl Job {
         }
         let written = fs::read(&path).with_context(|| format!("can't read {} back", path.display()))?;
         if sha256_hex(&written) != sha256_hex(&bytes) {
-            bail!("{} holds another prediction than this file's: the input is left where it is", path.display());
+            bail!(
+                "{} holds another prediction than this file's: the input is left where it is",
+                path.display()
+            );
         }
         if self.after == After::Delete && identity(file)? == before {
             fs::remove_file(file).with_context(|| format!("can't delete {}", file.display()))?;
@@ -288,7 +300,8 @@ impl Job {
 
     fn report(&self, files: Vec<Line>, stopped: bool, took: Duration) -> Report<'_> {
         let count = |wanted: fn(&Outcome) -> bool| files.iter().filter(|line| wanted(&line.outcome)).count();
-        let instances = |line: &Line| if let Outcome::Done { instances } = line.outcome { instances } else { 0 };
+        let instances =
+            |line: &Line| if let Outcome::Done { instances } = line.outcome { instances } else { 0 };
         Report {
             model: self.model.name(),
             digest: self.model.digest(),

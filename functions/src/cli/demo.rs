@@ -75,10 +75,17 @@ impl Demo {
         })?;
         self.mask(&clouds, &scenes)?;
         let picture = self.output.join("clouds.png");
-        publish(&picture, &picture::sheet(&self.models.join("clouds"), &self.output.join("masks"))?, Existing::Replace)?;
+        publish(
+            &picture,
+            &picture::sheet(&self.models.join("clouds"), &self.output.join("masks"))?,
+            Existing::Replace,
+        )?;
         println!("{}: scene, true mask and predicted mask side by side", picture.display());
 
-        println!("\n{:<8} {:>10} {:>9} {:>11} {:>9} {:>9}  asked for", "model", "size", "load", "requests/s", "p50", "p99");
+        println!(
+            "\n{:<8} {:>10} {:>9} {:>11} {:>9} {:>9}  asked for",
+            "model", "size", "load", "requests/s", "p50", "p99"
+        );
         for ((name, load), (bytes, work, figures)) in opened.into_iter().zip(rows) {
             let row = Row { name, bytes, load, work, figures };
             println!("{}", row.line());
@@ -97,7 +104,8 @@ impl Demo {
     fn seal(&self, name: &str) -> anyhow::Result<PathBuf> {
         let start = Instant::now();
         let folder = self.models.join(name);
-        let sealed = seal_path(&folder, None).with_context(|| format!("is {} the repository's?", folder.display()))?;
+        let sealed =
+            seal_path(&folder, None).with_context(|| format!("is {} the repository's?", folder.display()))?;
         let path = self.output.join(format!("{name}.wasm"));
         publish(&path, sealed.bytes(), Existing::Replace)?;
         println!(
@@ -111,7 +119,11 @@ impl Demo {
     }
 
     /// Asks both models over HTTP: once to be seen, then for a while to be timed.
-    async fn ask(&self, address: SocketAddr, scenes: &Path) -> anyhow::Result<Vec<(usize, &'static str, Load)>> {
+    async fn ask(
+        &self,
+        address: SocketAddr,
+        scenes: &Path,
+    ) -> anyhow::Result<Vec<(usize, &'static str, Load)>> {
         let size = |name: &str| -> anyhow::Result<usize> {
             Ok(usize::try_from(std::fs::metadata(self.output.join(name))?.len())?)
         };
@@ -119,7 +131,11 @@ impl Demo {
         let flower = br#"{"instances": [[5.1, 3.5, 1.4, 0.2]]}"#;
         let mut client = Client::open(address).await?;
         let answer = client.post("/predictions", "application/json", "application/json", flower).await?;
-        println!("POST /predictions {}\n  -> {}", String::from_utf8_lossy(flower), String::from_utf8_lossy(&answer));
+        println!(
+            "POST /predictions {}\n  -> {}",
+            String::from_utf8_lossy(flower),
+            String::from_utf8_lossy(&answer)
+        );
         let iris = client::load(address, "/predictions", "application/json", flower, time).await?;
 
         let scene = std::fs::read(scenes.join("fields.png")).context("can't read a scene")?;
@@ -127,7 +143,10 @@ impl Demo {
         let mask = client.post(route, "image/png", "image/png", &scene).await?;
         println!("POST {route} (a picture of {} bytes)\n  -> a mask of {} bytes", scene.len(), mask.len());
         let clouds = client::load(address, route, "image/png", &scene, time).await?;
-        Ok(vec![(size("iris.wasm")?, "one flower", iris), (size("clouds.wasm")?, "a 256 × 256 picture", clouds)])
+        Ok(vec![
+            (size("iris.wasm")?, "one flower", iris),
+            (size("clouds.wasm")?, "a 256 × 256 picture", clouds),
+        ])
     }
 
     /// Masks the scenes by the command that users have.
@@ -136,8 +155,15 @@ impl Demo {
         if masks.exists() {
             std::fs::remove_dir_all(&masks).with_context(|| format!("can't empty {}", masks.display()))?;
         }
-        println!("\n{} batch {} {} {}", program().display(), clouds.display(), scenes.display(), masks.display());
-        let status = Command::new(std::env::current_exe()?).arg("batch").args([clouds, scenes, &masks]).status()?;
+        println!(
+            "\n{} batch {} {} {}",
+            program().display(),
+            clouds.display(),
+            scenes.display(),
+            masks.display()
+        );
+        let status =
+            Command::new(std::env::current_exe()?).arg("batch").args([clouds, scenes, &masks]).status()?;
         if !status.success() {
             bail!("the batch ended with {status}");
         }

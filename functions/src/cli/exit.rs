@@ -24,7 +24,9 @@ impl Exit {
     pub fn of(error: &anyhow::Error) -> Self {
         let caller = |cause: &(dyn std::error::Error + 'static)| {
             cause.is::<Refusal>()
-                || cause.downcast_ref::<ampoule_host::Error>().is_some_and(|error| error.kind().fault == Fault::Caller)
+                || cause
+                    .downcast_ref::<ampoule_host::Error>()
+                    .is_some_and(|error| error.kind().fault == Fault::Caller)
         };
         if error.chain().any(caller) { Self::Refused } else { Self::Failed }
     }

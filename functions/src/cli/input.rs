@@ -120,7 +120,9 @@ fn lines<'a>(
             match (&mut reader).take(max_bytes as u64 + 1).read_line(&mut line) {
                 Ok(0) => break,
                 Ok(read) if read > max_bytes => {
-                    return Some(Err(anyhow::anyhow!("a line is longer than {max_bytes} bytes (--max-input-bytes)")));
+                    return Some(Err(anyhow::anyhow!(
+                        "a line is longer than {max_bytes} bytes (--max-input-bytes)"
+                    )));
                 }
                 Ok(read) => bytes += read,
                 Err(cause) => return Some(Err(anyhow::Error::new(cause).context("can't read a line"))),
@@ -146,7 +148,9 @@ pub fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         entry.depth() > 0 && entry.file_name().as_encoded_bytes().first() == Some(&b'.')
     };
     let mut files = Vec::new();
-    for entry in walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(|entry| !hidden(entry)) {
+    for entry in
+        walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(|entry| !hidden(entry))
+    {
         let entry = entry.with_context(|| format!("can't list {}", folder.display()))?;
         if entry.file_type().is_file() {
             files.push(entry.into_path());

@@ -44,7 +44,8 @@ impl New {
         }
         let bytes = fs::read(&self.model).with_context(|| format!("can't read {}", self.model.display()))?;
         let graph = GraphFile { name: "default".to_owned(), bytes, warm: Vec::new() };
-        let facts = seal::describe(&graph).with_context(|| format!("{} can't be used", self.model.display()))?.facts;
+        let facts =
+            seal::describe(&graph).with_context(|| format!("{} can't be used", self.model.display()))?.facts;
         let tensors = |tensors: &[ampoule_host::GraphTensor]| {
             let line = |tensor: &ampoule_host::GraphTensor| {
                 let axes: Vec<String> = tensor.shape.iter().map(ToString::to_string).collect();
@@ -56,14 +57,20 @@ impl New {
             .replace("{name}", name)
             .replace("{inputs}", tensors(&facts.inputs).trim_end())
             .replace("{outputs}", tensors(&facts.outputs).trim_end())
-            .replace("{predictor}", if self.predictor { "predictor = \"predictor\"" } else { "# predictor = \"predictor\"" });
+            .replace(
+                "{predictor}",
+                if self.predictor { "predictor = \"predictor\"" } else { "# predictor = \"predictor\"" },
+            );
         write(&self.name.join("ampoule.toml"), manifest.as_bytes())?;
         write(&self.name.join("model.onnx"), &graph.bytes)?;
         if self.predictor {
             let sdk = self.sdk()?;
             let sdk = toml::Value::String(sdk.display().to_string()).to_string();
             let folder = self.name.join("predictor");
-            write(&folder.join("Cargo.toml"), CARGO.replace("{name}", name).replace("{sdk}", &sdk).as_bytes())?;
+            write(
+                &folder.join("Cargo.toml"),
+                CARGO.replace("{name}", name).replace("{sdk}", &sdk).as_bytes(),
+            )?;
             write(&folder.join("src/lib.rs"), PREDICTOR.as_bytes())?;
         }
         println!("{} is there; next: ampoule seal {}", self.name.display(), self.name.display());

@@ -56,7 +56,9 @@ impl Predict {
         for (root, file) in &files {
             let name = file.strip_prefix(root).unwrap_or(file);
             let mut outcome = || -> anyhow::Result<()> {
-                for batch in input::batches(file, self.format, model.manifest(), self.limits.max_input_bytes())? {
+                for batch in
+                    input::batches(file, self.format, model.manifest(), self.limits.max_input_bytes())?
+                {
                     let answer = runtime.block_on(model.predict(batch?, self.parameters.clone()))?;
                     output.take(&model, name, answer.predictions)?;
                 }
@@ -98,7 +100,10 @@ impl Predict {
 
 /// Where predictions go.
 enum Output {
-    Lines { file: Option<PathBuf>, lines: Vec<u8> },
+    Lines {
+        file: Option<PathBuf>,
+        lines: Vec<u8>,
+    },
     /// One picture to a file.
     File(PathBuf),
     Folder(PathBuf),
@@ -112,7 +117,9 @@ impl Output {
         Ok(match path {
             None => Self::Lines { file: None, lines: Vec::new() },
             Some(path) if inputs > 1 && !path.exists() && path.extension().is_none() => Self::Folder(path),
-            Some(path) if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") => Self::Folder(path),
+            Some(path) if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") => {
+                Self::Folder(path)
+            }
             Some(path) => Self::File(path),
         })
     }
@@ -126,7 +133,8 @@ impl Output {
         }
         match self {
             Self::Lines { file, lines } => {
-                encode::predictions(&predictions, &model.manifest().outputs, b"\n", lines).map_err(anyhow::Error::msg)?;
+                encode::predictions(&predictions, &model.manifest().outputs, b"\n", lines)
+                    .map_err(anyhow::Error::msg)?;
                 if predictions.instances() > 0 {
                     lines.push(b'\n');
                 }
@@ -159,7 +167,9 @@ impl Output {
                     publish(&path, &item.bytes, Existing::Replace)?;
                 }
                 Self::Lines { .. } if std::io::stdout().is_terminal() => {
-                    bail!("the prediction is a picture: say where it goes with --output, or redirect standard output");
+                    bail!(
+                        "the prediction is a picture: say where it goes with --output, or redirect standard output"
+                    );
                 }
                 Self::Lines { .. } => print(&item.bytes)?,
             }

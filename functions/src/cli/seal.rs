@@ -44,7 +44,13 @@ impl Seal {
         let output = self.output.unwrap_or_else(|| PathBuf::from(format!("{}.wasm", sealed.manifest().name)));
         publish(&output, sealed.bytes(), Existing::Replace)?;
         let manifest = sealed.manifest();
-        println!("{}  {} {}  {} bytes", output.display(), manifest.name, manifest.version, sealed.bytes().len());
+        println!(
+            "{}  {} {}  {} bytes",
+            output.display(),
+            manifest.name,
+            manifest.version,
+            sealed.bytes().len()
+        );
         println!("sha256:{}", sealed.digest());
         Ok(Exit::Done)
     }
@@ -91,7 +97,8 @@ fn manifest(source: &Source, graphs: &[GraphFile], path: &Path) -> anyhow::Resul
     let (mut inputs, mut outputs) = (source.inputs.clone(), source.outputs.clone());
     if let Some(first) = described.first() {
         if inputs.is_empty() {
-            inputs = signature::fields(&first.facts.inputs, &[]).context("the model's inputs need an ampoule.toml")?;
+            inputs = signature::fields(&first.facts.inputs, &[])
+                .context("the model's inputs need an ampoule.toml")?;
         }
         if outputs.is_empty() {
             outputs = signature::fields(&first.facts.outputs, &first.labels)
@@ -106,7 +113,10 @@ fn manifest(source: &Source, graphs: &[GraphFile], path: &Path) -> anyhow::Resul
         None => signature::name_of(path),
     };
     let description = source.description.clone().or_else(|| {
-        described.first().map(|first| first.doc.trim().to_owned()).filter(|doc| !doc.is_empty() && doc.len() <= 500)
+        described
+            .first()
+            .map(|first| first.doc.trim().to_owned())
+            .filter(|doc| !doc.is_empty() && doc.len() <= 500)
     });
     Ok(Manifest {
         ampoule: 1,

@@ -112,7 +112,11 @@ impl Serve {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         // The platform's front end decides who reaches such a container.
         let vertex = variable("AIP_HTTP_PORT").is_some();
-        let host = self.host.unwrap_or(if vertex { Ipv4Addr::UNSPECIFIED.into() } else { Ipv4Addr::LOCALHOST.into() });
+        let host = self.host.unwrap_or(if vertex {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv4Addr::LOCALHOST.into()
+        });
         let access = match &self.token {
             Some(token) if token.trim().is_empty() => anyhow::bail!("the token is empty: give one, or none"),
             Some(token) => Access::token(token.trim()),
@@ -125,7 +129,9 @@ impl Serve {
         };
         let route = |name: &str| -> anyhow::Result<Option<String>> {
             match variable(name) {
-                Some(path) if !path.starts_with('/') => anyhow::bail!("{name}: expected a path that begins with /, got {path:?}"),
+                Some(path) if !path.starts_with('/') => {
+                    anyhow::bail!("{name}: expected a path that begins with /, got {path:?}")
+                }
                 path => Ok(path),
             }
         };
@@ -171,6 +177,11 @@ fn start_log(level: &str) -> anyhow::Result<()> {
     let level: tracing_subscriber::filter::LevelFilter = level
         .parse()
         .map_err(|_| anyhow::anyhow!("--log: expected error, warn, info or debug, got {level:?}"))?;
-    tracing_subscriber::fmt().json().flatten_event(true).with_max_level(level).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .init();
     Ok(())
 }

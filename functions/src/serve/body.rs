@@ -30,7 +30,8 @@ pub(crate) async fn read(headers: &HeaderMap, mut body: Body, bounds: &Bounds) -
         let why = "expected Content-Length or Transfer-Encoding, got both";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "ambiguous_length", why).closing());
     }
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let declared =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > bounds.max_bytes as u64) {
         return Err(too_large("the body", bounds.max_bytes).closing());
     }
@@ -97,9 +98,9 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Refusal> {
 fn decompress(body: &[u8], max_bytes: usize) -> Result<Bytes, Refusal> {
     let mut decoded = Vec::new();
     let mut reader = flate2::bufread::MultiGzDecoder::new(body).take(max_bytes as u64 + 1);
-    reader
-        .read_to_end(&mut decoded)
-        .map_err(|cause| Refusal::new(StatusCode::BAD_REQUEST, "invalid_encoding", format!("not gzip: {cause}")))?;
+    reader.read_to_end(&mut decoded).map_err(|cause| {
+        Refusal::new(StatusCode::BAD_REQUEST, "invalid_encoding", format!("not gzip: {cause}"))
+    })?;
     if decoded.len() > max_bytes {
         return Err(too_large("the decompressed body", max_bytes));
     }

@@ -14,7 +14,12 @@ use tokio::task::JoinSet;
 use super::Service;
 
 /// Serves connections until `draining` turns true; then ends when the last of them has.
-pub async fn accept(listener: TcpListener, router: Router, service: Arc<Service>, mut draining: watch::Receiver<bool>) {
+pub async fn accept(
+    listener: TcpListener,
+    router: Router,
+    service: Arc<Service>,
+    mut draining: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(service.settings.max_connections));
     let mut connections = JoinSet::new();
     let service_fn = TowerToHyperService::new(router);

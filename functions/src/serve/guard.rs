@@ -34,7 +34,8 @@ impl Access {
 /// so is the page, which asks its reader for one and holds nothing else.
 pub(crate) async fn check(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let open = matches!(path, "/health" | "/docs" | "/") || service.settings.health_route.as_deref() == Some(path);
+    let open =
+        matches!(path, "/health" | "/docs" | "/") || service.settings.health_route.as_deref() == Some(path);
     let refused = match &service.settings.access {
         Access::Anyone => None,
         Access::ThisMachine => foreign(request.headers()),
@@ -52,7 +53,9 @@ pub(crate) async fn check(State(service): State<Arc<Service>>, request: Request,
 
 fn missing_token(headers: &HeaderMap, expected: &[u8; 32]) -> Option<Refusal> {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let given = given
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let given: [u8; 32] = Sha256::digest(given.map_or("", |(_, token)| token.trim()).as_bytes()).into();
     if bool::from(given.ct_eq(expected)) {
         return None;
@@ -65,13 +68,15 @@ fn missing_token(headers: &HeaderMap, expected: &[u8; 32]) -> Option<Refusal> {
 /// (which then stands in `Host`), or across origins (which then stands in `Origin`).
 fn foreign(headers: &HeaderMap) -> Option<Refusal> {
     let local = |authority: &str| {
-        let host = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+        let host =
+            authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
         let host = host.map_or(authority, |(host, _)| host);
         matches!(host, "localhost" | "127.0.0.1" | "[::1]") || host.ends_with(".localhost")
     };
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
     if let Some(host) = text(header::HOST).filter(|host| !local(host)) {
-        let why = format!("expected a loopback name in Host, got {:?}", host.chars().take(80).collect::<String>());
+        let why =
+            format!("expected a loopback name in Host, got {:?}", host.chars().take(80).collect::<String>());
         return Some(Refusal::new(StatusCode::FORBIDDEN, "forbidden_host", why));
     }
     let origin = text(header::ORIGIN)?;
@@ -79,6 +84,9 @@ fn foreign(headers: &HeaderMap) -> Option<Refusal> {
     if local(authority) {
         return None;
     }
-    let why = format!("expected a page of this server, got one of {:?}", origin.chars().take(80).collect::<String>());
+    let why = format!(
+        "expected a page of this server, got one of {:?}",
+        origin.chars().take(80).collect::<String>()
+    );
     Some(Refusal::new(StatusCode::FORBIDDEN, "forbidden_origin", why))
 }

@@ -49,7 +49,11 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("ampoule");
         let requests = Family::default();
-        registry.register("requests", "Requests by model and outcome: ok, or the error's code", requests.clone());
+        registry.register(
+            "requests",
+            "Requests by model and outcome: ok, or the error's code",
+            requests.clone(),
+        );
         let stages: Family<Stage, Histogram, fn() -> Histogram> = Family::new_with_constructor(buckets);
         let help = "Time of a request by stage: decode, preprocess, infer, postprocess, and total";
         registry.register_with_unit("request_duration", help, Unit::Seconds, stages.clone());

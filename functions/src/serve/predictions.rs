@@ -34,7 +34,13 @@ pub(crate) async fn answer(service: Arc<Service>, name: &str, request: Request<B
             match cause {
                 Some(cause) if refusal.status.is_server_error() => {
                     let cause = format!("{:#}", anyhow::Error::new(cause));
-                    tracing::error!(request_id = id, model = name, code = refusal.code, cause, "request failed");
+                    tracing::error!(
+                        request_id = id,
+                        model = name,
+                        code = refusal.code,
+                        cause,
+                        "request failed"
+                    );
                 }
                 _ => tracing::info!(request_id = id, model = name, code = refusal.code, "request refused"),
             }
@@ -92,7 +98,7 @@ async fn predict(
         tracing::debug!(model = served.model.name(), log = answer.log, "the predictor's log");
     }
     let response = match (&answer.predictions, wanted(&head.headers)) {
-        (Batch::Media(items), Some(wanted)) if items.len() == 1 && items.iter().all(|item| wanted(item)) => {
+        (Batch::Media(items), Some(wanted)) if items.len() == 1 && items.iter().all(wanted) => {
             let Batch::Media(mut items) = answer.predictions else { unreachable!("matched above") };
             raw(items.remove(0))
         }
@@ -148,7 +154,8 @@ fn decode(served: &Served, form: &Form, body: Bytes) -> Result<(Batch, Option<St
             let mut table = wire::csv::Table::new(manifest, body.as_ref())?;
             let rows = table.next(max_instances)?.unwrap_or(Batch::Json(Vec::new()));
             if table.next(1)?.is_some() {
-                let why = format!("expected at most {max_instances} instances (limit max_instances), got more");
+                let why =
+                    format!("expected at most {max_instances} instances (limit max_instances), got more");
                 return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", why));
             }
             (rows, None)
@@ -173,7 +180,8 @@ fn raw(media: Media) -> Response {
     if let Ok(content_type) = HeaderValue::from_str(&media.content_type) {
         response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     }
-    let metadata = media.metadata.filter(|text| text.is_ascii()).and_then(|text| HeaderValue::from_str(&text).ok());
+    let metadata =
+        media.metadata.filter(|text| text.is_ascii()).and_then(|text| HeaderValue::from_str(&text).ok());
     if let Some(metadata) = metadata {
         response.headers_mut().insert("x-prediction-metadata", metadata);
     }
@@ -186,11 +194,14 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let plain = |value: &&HeaderValue| {
         let bytes = value.as_bytes();
-        !bytes.is_empty() && bytes.len() <= 128 && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
+        !bytes.is_empty()
+            && bytes.len() <= 128
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
     };
     if let Some(given) = headers.get("x-request-id").filter(plain) {
         return given.clone();
     }
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    HeaderValue::from_str(&format!("{:x}-{number:x}", std::process::id())).expect("hex digits are a header's text")
+    HeaderValue::from_str(&format!("{:x}-{number:x}", std::process::id()))
+        .expect("hex digits are a header's text")
 }

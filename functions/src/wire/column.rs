@@ -98,7 +98,11 @@ impl<'a> Builder<'a> {
             Dtype::String => {
                 let Scalar::Text(text) = value else { return Err(self.mismatch(value)) };
                 if !self.field.labels.is_empty() && !self.field.labels.iter().any(|label| label == text) {
-                    return Err(format!("expected one of {}, got {}", self.field.labels.join(", "), quoted(text)));
+                    return Err(format!(
+                        "expected one of {}, got {}",
+                        self.field.labels.join(", "),
+                        quoted(text)
+                    ));
                 }
                 self.text.push(Some(text.to_owned()));
             }
@@ -121,12 +125,21 @@ impl<'a> Builder<'a> {
             Dtype::F16 => self.data.extend(half::f16::NAN.to_le_bytes()),
             Dtype::F32 => self.data.extend(f32::NAN.to_le_bytes()),
             Dtype::F64 => self.data.extend(f64::NAN.to_le_bytes()),
-            _ => return Err(format!("expected {} (only floats and strings can be missing), got null", self.expects())),
+            _ => {
+                return Err(format!(
+                    "expected {} (only floats and strings can be missing), got null",
+                    self.expects()
+                ));
+            }
         }
         Ok(())
     }
 
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a float column rounds to the nearest")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "a float column rounds to the nearest"
+    )]
     fn push_float(&mut self, value: Scalar<'_>) -> Result<(), String> {
         let number = match value {
             Scalar::Unsigned(value) => value as f64,
@@ -151,20 +164,30 @@ impl<'a> Builder<'a> {
                 number.is_finite()
             }
         };
-        if fits { Ok(()) } else { Err(format!("expected a number that {} can hold, got {}", self.dtype.name(), value.show())) }
+        if fits {
+            Ok(())
+        } else {
+            Err(format!("expected a number that {} can hold, got {}", self.dtype.name(), value.show()))
+        }
     }
 
     fn push_integer(&mut self, value: Scalar<'_>) -> Result<(), String> {
-        #[expect(clippy::cast_possible_truncation, reason = "whole and below ±2^53, from where two integers share a double")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "whole and below ±2^53, from where two integers share a double"
+        )]
         let number = match value {
             Scalar::Unsigned(value) => i128::from(value),
             Scalar::Signed(value) => i128::from(value),
-            Scalar::Float(value) if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 => value as i128,
+            Scalar::Float(value) if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 => {
+                value as i128
+            }
             _ => return Err(self.mismatch(value)),
         };
         #[expect(clippy::cast_precision_loss, reason = "a range's ends are doubles")]
         self.in_range(number as f64, value)?;
-        let misfit = |_| format!("expected an integer that {} can hold, got {}", self.dtype.name(), value.show());
+        let misfit =
+            |_| format!("expected an integer that {} can hold, got {}", self.dtype.name(), value.show());
         match self.dtype {
             Dtype::U8 => self.data.extend(u8::try_from(number).map_err(misfit)?.to_le_bytes()),
             Dtype::I8 => self.data.extend(i8::try_from(number).map_err(misfit)?.to_le_bytes()),

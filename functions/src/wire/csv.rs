@@ -29,7 +29,8 @@ impl<'m, R: Read> Table<'m, R> {
     pub fn new(manifest: &'m Manifest, input: R) -> Result<Self, Refusal> {
         let mut reader = ::csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input);
         let mut first = ::csv::StringRecord::new();
-        let some = reader.read_record(&mut first).map_err(|cause| invalid("", format!("not CSV: {cause}")))?;
+        let some =
+            reader.read_record(&mut first).map_err(|cause| invalid("", format!("not CSV: {cause}")))?;
         let inputs = &manifest.inputs;
         let trim = |cell: &str| cell.trim_start_matches('\u{feff}').trim().to_owned();
         let names: Vec<String> = first.iter().map(trim).collect();
@@ -39,7 +40,11 @@ impl<'m, R: Read> Table<'m, R> {
         }
         if is_header {
             if let Some(vector) = inputs.iter().find(|input| !matches!(input.form(), Form::Tensor(_, []))) {
-                let why = format!("expected a table without a header: \"{}\" ({}) is no column", vector.name, vector.type_name());
+                let why = format!(
+                    "expected a table without a header: \"{}\" ({}) is no column",
+                    vector.name,
+                    vector.type_name()
+                );
                 return Err(invalid("", why));
             }
             let position = |name: &String| inputs.iter().position(|input| input.name == *name);
@@ -47,7 +52,12 @@ impl<'m, R: Read> Table<'m, R> {
             for (index, input) in inputs.iter().enumerate() {
                 match columns.iter().filter(|column| **column == Some(index)).count() {
                     1 => {}
-                    0 => return Err(invalid("", format!("expected a column \"{}\", which is missing", input.name))),
+                    0 => {
+                        return Err(invalid(
+                            "",
+                            format!("expected a column \"{}\", which is missing", input.name),
+                        ));
+                    }
                     _ => return Err(invalid("", format!("column \"{}\" stands twice", input.name))),
                 }
             }
@@ -56,7 +66,8 @@ impl<'m, R: Read> Table<'m, R> {
         let columns = positional(manifest)?;
         if columns.len() != names.len() {
             let shown: Vec<String> = names.iter().take(8).map(|name| quoted(name)).collect();
-            let why = format!("expected {} columns, got {} ({})", columns.len(), names.len(), shown.join(", "));
+            let why =
+                format!("expected {} columns, got {} ({})", columns.len(), names.len(), shown.join(", "));
             return Err(invalid("", why));
         }
         Ok(Self { manifest, reader, columns, first: Some(first), row: 0 })
@@ -84,7 +95,8 @@ impl<'m, R: Read> Table<'m, R> {
                 let why = format!("expected {} cells, got {}", self.columns.len(), record.len());
                 return Err(invalid(&format!("instances[{}]", self.row), why));
             }
-            let cells = self.columns.iter().zip(record.iter()).filter_map(|(input, cell)| Some(((*input)?, cell)));
+            let cells =
+                self.columns.iter().zip(record.iter()).filter_map(|(input, cell)| Some(((*input)?, cell)));
             sink.push(self.row, cells)?;
             self.row += 1;
         }
@@ -102,7 +114,10 @@ fn positional(manifest: &Manifest) -> Result<Vec<Option<usize>>, Refusal> {
             _ => None,
         };
         let Some(count) = count else {
-            return Err(invalid("", format!("input \"{}\" ({}) doesn't fit into a table", input.name, input.type_name())));
+            return Err(invalid(
+                "",
+                format!("input \"{}\" ({}) doesn't fit into a table", input.name, input.type_name()),
+            ));
         };
         columns.extend(std::iter::repeat_n(Some(index), count));
     }

@@ -14,7 +14,12 @@ use base64::engine::general_purpose::STANDARD;
 /// # Errors
 /// The path of a number that JSON can't hold (NaN or an infinity) where the signature doesn't say
 /// that it may be missing; where it does, the number is `null`.
-pub fn predictions(batch: &Batch, outputs: &[Field], separator: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+pub fn predictions(
+    batch: &Batch,
+    outputs: &[Field],
+    separator: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), String> {
     match batch {
         Batch::Json(items) => {
             for (index, item) in items.iter().enumerate() {
@@ -31,7 +36,8 @@ pub fn predictions(batch: &Batch, outputs: &[Field], separator: &[u8], out: &mut
             Ok(())
         }
         Batch::Columns(columns) => {
-            let missing = |column: &Column| outputs.iter().any(|field| field.name == column.name && field.missing);
+            let missing =
+                |column: &Column| outputs.iter().any(|field| field.name == column.name && field.missing);
             let writers: Vec<Writer<'_>> =
                 columns.iter().map(|column| Writer { column, missing: missing(column) }).collect();
             for row in 0..batch.instances() {
@@ -94,7 +100,8 @@ impl Writer<'_> {
         let shape = self.column.shape.get(1..).unwrap_or_default();
         let size: usize = shape.iter().map(|&axis| axis as usize).product();
         let mut next = row * size;
-        self.axis(shape, &mut next, out).map_err(|why| format!("predictions[{row}].{}: {why}", self.column.name))
+        self.axis(shape, &mut next, out)
+            .map_err(|why| format!("predictions[{row}].{}: {why}", self.column.name))
     }
 
     fn axis(&self, shape: &[u32], next: &mut usize, out: &mut Vec<u8>) -> Result<(), String> {
@@ -145,7 +152,13 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn float(&self, finite: bool, value: f64, write: impl Fn(&mut Vec<u8>), out: &mut Vec<u8>) -> Result<(), String> {
+    fn float(
+        &self,
+        finite: bool,
+        value: f64,
+        write: impl Fn(&mut Vec<u8>),
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
         match (finite, self.missing) {
             (true, _) => write(out),
             (false, true) => out.extend_from_slice(b"null"),

@@ -87,7 +87,11 @@ impl Rows<'_> {
     ///
     /// # Errors
     /// A [`Refusal`] with the path `instances[ROW].INPUT`.
-    pub fn push<'c>(&mut self, row: usize, cells: impl Iterator<Item = (usize, &'c str)>) -> Result<(), Refusal> {
+    pub fn push<'c>(
+        &mut self,
+        row: usize,
+        cells: impl Iterator<Item = (usize, &'c str)>,
+    ) -> Result<(), Refusal> {
         let refuse = |field: &Field, why| Refusal {
             code: Code::InvalidInstance,
             path: format!("instances[{row}].{}", field.name),
@@ -200,8 +204,11 @@ impl<'a> Sink<'a> {
         // JSON of the wrong type, or a number that no double holds, has a place.
         let text = cause.to_string();
         let text = text.split(" at line ").next().unwrap_or_default();
-        if let Some((actual, expected)) = text.strip_prefix("invalid type: ").and_then(|text| text.split_once(", expected ")) {
-            let _: serde_json::Error = self.refuse(Code::InvalidInstance, format!("expected {expected}, got {actual}"));
+        if let Some((actual, expected)) =
+            text.strip_prefix("invalid type: ").and_then(|text| text.split_once(", expected "))
+        {
+            let _: serde_json::Error =
+                self.refuse(Code::InvalidInstance, format!("expected {expected}, got {actual}"));
         } else if text == "number out of range" {
             let why = "expected a number that a double can hold, got a larger one";
             let _: serde_json::Error = self.refuse(Code::InvalidInstance, why);
@@ -295,19 +302,27 @@ impl<'de> Visitor<'de> for RequestSeed<'_, '_> {
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
-        Err(self.0.refuse(Code::InvalidRequest, format!("expected an object with \"instances\", got {value}")))
+        Err(self
+            .0
+            .refuse(Code::InvalidRequest, format!("expected an object with \"instances\", got {value}")))
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
-        Err(self.0.refuse(Code::InvalidRequest, format!("expected an object with \"instances\", got {value}")))
+        Err(self
+            .0
+            .refuse(Code::InvalidRequest, format!("expected an object with \"instances\", got {value}")))
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
-        Err(self.0.refuse(Code::InvalidRequest, format!("expected an object with \"instances\", got {value}")))
+        Err(self
+            .0
+            .refuse(Code::InvalidRequest, format!("expected an object with \"instances\", got {value}")))
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
-        Err(self.0.refuse(Code::InvalidRequest, format!("expected an object with \"instances\", got {value}")))
+        Err(self
+            .0
+            .refuse(Code::InvalidRequest, format!("expected an object with \"instances\", got {value}")))
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
@@ -409,16 +424,24 @@ impl<'de> DeserializeSeed<'de> for InstanceSeed<'_, '_> {
         let sink = self.0;
         if sink.count >= sink.max_instances {
             sink.path.pop();
-            let why = format!("expected at most {} instances (limit max_instances), got more", sink.max_instances);
+            let why =
+                format!("expected at most {} instances (limit max_instances), got more", sink.max_instances);
             return Err(sink.refuse(Code::TooLarge, why));
         }
         if let Forms::Json(items) = &mut sink.forms {
             items.push(Box::<RawValue>::deserialize(deserializer)?.get().to_owned());
         } else {
             match &sink.forms {
-                Forms::Media(..) => deserializer.deserialize_any(MediaSeed { sink: &mut *sink, nested: false })?,
+                Forms::Media(..) => {
+                    deserializer.deserialize_any(MediaSeed { sink: &mut *sink, nested: false })?
+                }
                 _ if sink.fields.len() == 1 => {
-                    deserializer.deserialize_any(ValueSeed { sink: &mut *sink, input: 0, axis: 0, alone: true })?;
+                    deserializer.deserialize_any(ValueSeed {
+                        sink: &mut *sink,
+                        input: 0,
+                        axis: 0,
+                        alone: true,
+                    })?;
                 }
                 _ => deserializer.deserialize_any(RowSeed { sink: &mut *sink })?,
             }
@@ -464,7 +487,9 @@ impl<'de> Visitor<'de> for RowSeed<'_, '_> {
             let seed = ValueSeed { sink: &mut *sink, input, axis: 0, alone: false };
             if items.next_element_seed(seed)?.is_none() {
                 sink.path.pop();
-                return Err(sink.refuse(Code::InvalidInstance, format!("expected {inputs} values, got {input}")));
+                return Err(
+                    sink.refuse(Code::InvalidInstance, format!("expected {inputs} values, got {input}"))
+                );
             }
             sink.path.pop();
         }
@@ -642,7 +667,10 @@ impl<'de> Visitor<'de> for ValueSeed<'_, '_> {
             if let Some(last) = sink.path.last_mut() {
                 *last = Part::Index(count as usize);
             }
-            if items.next_element_seed(ValueSeed { sink: &mut *sink, input, axis: axis + 1, alone: false })?.is_none() {
+            if items
+                .next_element_seed(ValueSeed { sink: &mut *sink, input, axis: axis + 1, alone: false })?
+                .is_none()
+            {
                 break;
             }
             count += 1;
@@ -758,10 +786,15 @@ fn media(sink: &mut Sink<'_>, bytes: Vec<u8>, content_type: Option<String>) -> R
 /// `expected …, got …`.
 pub(super) fn typed(types: &[String], bytes: Vec<u8>, said: Option<&str>) -> Result<Media, String> {
     let said = said.map(|said| said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-    let content_type = sniff(&bytes).map(str::to_owned).or(said).unwrap_or_else(|| "application/octet-stream".to_owned());
+    let content_type =
+        sniff(&bytes).map(str::to_owned).or(said).unwrap_or_else(|| "application/octet-stream".to_owned());
     if !types.contains(&content_type) {
         let begins = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
-        let why = format!("expected {}, got {content_type} of {} bytes (begins {begins})", types.join(" or "), bytes.len());
+        let why = format!(
+            "expected {}, got {content_type} of {} bytes (begins {begins})",
+            types.join(" or "),
+            bytes.len()
+        );
         return Err(why);
     }
     Ok(Media { content_type, bytes, metadata: None })
@@ -785,9 +818,9 @@ impl<'de> Visitor<'de> for Base64Seed<'_, '_> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<u8>, E> {
-        base64::engine::general_purpose::STANDARD
-            .decode(text)
-            .map_err(|cause| self.0.refuse(Code::InvalidInstance, format!("expected base64 (RFC 4648): {cause}")))
+        base64::engine::general_purpose::STANDARD.decode(text).map_err(|cause| {
+            self.0.refuse(Code::InvalidInstance, format!("expected base64 (RFC 4648): {cause}"))
+        })
     }
 }
 

@@ -101,7 +101,11 @@ impl Batch {
             wit::Batch::Media(items) => Self::Media(
                 items
                     .into_iter()
-                    .map(|item| Media { content_type: item.content_type, bytes: item.bytes, metadata: item.metadata })
+                    .map(|item| Media {
+                        content_type: item.content_type,
+                        bytes: item.bytes,
+                        metadata: item.metadata,
+                    })
                     .collect(),
             ),
         })
@@ -138,8 +142,9 @@ impl Batch {
 /// A shape as the contract and `wasi:nn` write it.
 pub(crate) fn axes(shape: &[usize]) -> Result<Vec<u32>, Failure> {
     let axis = |&axis: &usize| {
-        u32::try_from(axis)
-            .map_err(|_| Failure::model("an axis is too long").expected("at most 4294967295").actual(axis.to_string()))
+        u32::try_from(axis).map_err(|_| {
+            Failure::model("an axis is too long").expected("at most 4294967295").actual(axis.to_string())
+        })
     };
     shape.iter().map(axis).collect()
 }
@@ -152,7 +157,7 @@ fn elements(dtype: wit::Dtype, data: &[u8]) -> Result<Elements, Failure> {
         wit::Dtype::I32 | wit::Dtype::F32 => 4,
         wit::Dtype::I64 | wit::Dtype::F64 => 8,
     };
-    if data.len() % size != 0 {
+    if !data.len().is_multiple_of(size) {
         return Err(Failure::model("a column's bytes are no whole number of elements")
             .expected(format!("a multiple of {size} bytes"))
             .actual(format!("{} bytes", data.len())));

@@ -59,7 +59,9 @@ fn to_nn(name: &str, tensor: &Tensor) -> Result<NnTensor, Failure> {
     let make = |ty, data: &[u8]| Ok(NnTensor::new(&shape, ty, data));
     match tensor.elements() {
         Elements::U8(items) => make(TensorType::U8, items),
-        Elements::Bool(items) => make(TensorType::U8, &items.iter().map(|&item| u8::from(item)).collect::<Vec<_>>()),
+        Elements::Bool(items) => {
+            make(TensorType::U8, &items.iter().map(|&item| u8::from(item)).collect::<Vec<_>>())
+        }
         Elements::I32(items) => make(TensorType::I32, cast_slice(items)),
         Elements::I64(items) => make(TensorType::I64, cast_slice(items)),
         Elements::F16(items) => make(TensorType::Fp16, cast_slice(items)),
@@ -85,7 +87,10 @@ fn from_nn(tensor: &NnTensor) -> Result<Tensor, Failure> {
         TensorType::Fp64 => Elements::F64(pod_collect_to_vec(&data)),
         // The upper half of an f32's bits.
         TensorType::Bf16 => Elements::F32(
-            pod_collect_to_vec::<u8, u16>(&data).iter().map(|&bits| f32::from_bits(u32::from(bits) << 16)).collect(),
+            pod_collect_to_vec::<u8, u16>(&data)
+                .iter()
+                .map(|&bits| f32::from_bits(u32::from(bits) << 16))
+                .collect(),
         ),
     };
     Tensor::from_elements(&shape, elements)

@@ -66,7 +66,8 @@ impl Manifest {
     /// # Errors
     /// A [`Fault::Model`](crate::Fault::Model) failure with the field at fault.
     pub fn from_json(text: &str) -> Result<Self, Failure> {
-        serde_json::from_str(text).map_err(|cause| Failure::model(format!("the manifest can't be read: {cause}")))
+        serde_json::from_str(text)
+            .map_err(|cause| Failure::model(format!("the manifest can't be read: {cause}")))
     }
 
     /// The manifest's `settings.NAME` as a `T`.
@@ -74,7 +75,8 @@ impl Manifest {
     /// # Errors
     /// A [`Fault::Model`](crate::Fault::Model) failure where it is missing or is no `T`.
     pub fn setting<T: DeserializeOwned>(&self, name: &str) -> Result<T, Failure> {
-        let value = self.settings.get(name).ok_or_else(|| Failure::model(format!("settings.{name} is missing")))?;
+        let value =
+            self.settings.get(name).ok_or_else(|| Failure::model(format!("settings.{name} is missing")))?;
         T::deserialize(value).map_err(|cause| Failure::model(format!("settings.{name}: {cause}")))
     }
 

@@ -61,8 +61,9 @@ impl Pipeline {
     pub fn of(manifest: &Manifest) -> Result<Self, Failure> {
         let settings = match &manifest.pipeline {
             None => Settings::default(),
-            Some(value) => Settings::deserialize(value)
-                .map_err(|cause| Failure::model(format!("pipeline: {cause}")))?,
+            Some(value) => {
+                Settings::deserialize(value).map_err(|cause| Failure::model(format!("pipeline: {cause}")))?
+            }
         };
         let within = |place: &str, index: usize, failure: Failure| Failure {
             message: format!("pipeline.{place}[{index}]: {}", failure.message),
@@ -120,7 +121,9 @@ impl Pipeline {
                 }
                 Ok(computes)
             }
-            Batch::Json(_) => Err(Failure::model("a model without code takes tables and pictures, not any JSON")),
+            Batch::Json(_) => {
+                Err(Failure::model("a model without code takes tables and pictures, not any JSON"))
+            }
         }
     }
 
@@ -180,9 +183,11 @@ impl Pipeline {
         for (name, dtype, rank) in &self.outputs {
             let tensor = table.take(name)?;
             if let Some(dtype) = dtype.filter(|&dtype| dtype != tensor.dtype()) {
-                return Err(Failure::model(format!("output \"{name}\" has another dtype than the signature says"))
-                    .expected(dtype.name())
-                    .actual(tensor.to_string()));
+                return Err(Failure::model(format!(
+                    "output \"{name}\" has another dtype than the signature says"
+                ))
+                .expected(dtype.name())
+                .actual(tensor.to_string()));
             }
             chosen.insert(name.clone(), squeeze(tensor, *rank)?)?;
         }
@@ -206,11 +211,14 @@ fn no_inputs(pipeline: &Pipeline) -> Failure {
 
 /// Puts tiles together, output by output.
 fn blend(grid: &Grid, computes: Vec<Table>) -> Result<Table, Failure> {
-    let names: Vec<String> =
-        computes.first().map(|table| table.iter().map(|(name, _)| name.to_owned()).collect()).unwrap_or_default();
+    let names: Vec<String> = computes
+        .first()
+        .map(|table| table.iter().map(|(name, _)| name.to_owned()).collect())
+        .unwrap_or_default();
     let mut whole = Table::new();
     for name in names {
-        let channels = computes.first().and_then(|table| table.get(&name).ok()?.shape().get(1).copied()).unwrap_or(0);
+        let channels =
+            computes.first().and_then(|table| table.get(&name).ok()?.shape().get(1).copied()).unwrap_or(0);
         let mut blender = crate::image::Blender::new(grid, channels)?;
         for table in &computes {
             blender.add(table.get(&name)?)?;

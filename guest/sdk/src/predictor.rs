@@ -81,7 +81,11 @@ impl<P: Predictor> Loaded<P> {
         self.0.set(loaded).map_err(|_| Failure::model("the predictor is loaded already").into_wit())
     }
 
-    pub fn predict(&self, instances: wit::Batch, parameters: Option<String>) -> Result<wit::Batch, wit::Failure> {
+    pub fn predict(
+        &self,
+        instances: wit::Batch,
+        parameters: Option<String>,
+    ) -> Result<wit::Batch, wit::Failure> {
         self.call(instances, parameters).map_err(Failure::into_wit)
     }
 
@@ -142,7 +146,7 @@ macro_rules! export {
                 }
             }
 
-            $crate::bindings::export_component!(Component with_types_in $crate::bindings);
+    $crate::bindings::export_component!(Component with_types_in $crate::bindings);
         };
     };
 }

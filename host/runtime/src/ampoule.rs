@@ -33,8 +33,11 @@ impl Ampoule {
     /// # Errors
     /// [`Error::Io`], and whatever [`Ampoule::from_bytes`] says.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let bytes = std::fs::read(path)
-            .map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| Error::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
         Self::from_bytes(bytes, &path.display().to_string())
     }
 
@@ -59,7 +62,9 @@ impl Ampoule {
         let mut depth = 0usize;
         for payload in wasmparser::Parser::new(0).parse_all(&bytes) {
             match payload.map_err(|cause| refuse(cause.to_string()))? {
-                wasmparser::Payload::ModuleSection { .. } | wasmparser::Payload::ComponentSection { .. } => depth += 1,
+                wasmparser::Payload::ModuleSection { .. } | wasmparser::Payload::ComponentSection { .. } => {
+                    depth += 1
+                }
                 wasmparser::Payload::End(_) => depth = depth.saturating_sub(1),
                 wasmparser::Payload::CustomSection(section) if depth == 0 => {
                     let start = section.data_offset();
@@ -77,8 +82,9 @@ impl Ampoule {
                 _ => {}
             }
         }
-        let manifest_text = manifest_text
-            .ok_or_else(|| refuse("a component without a manifest (make an ampoule of it with `ampoule seal`)".to_owned()))?;
+        let manifest_text = manifest_text.ok_or_else(|| {
+            refuse("a component without a manifest (make an ampoule of it with `ampoule seal`)".to_owned())
+        })?;
         let manifest = Manifest::from_json(&bytes[manifest_text.clone()])?;
         let mut graphs = Vec::with_capacity(manifest.graphs.len());
         for facts in &manifest.graphs {

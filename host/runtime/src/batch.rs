@@ -22,8 +22,8 @@ mod bindings {
     });
 }
 
-pub(crate) use bindings::{Opened, OpenedPre};
 pub use bindings::ampoule::model::types::{Batch, Column, Dtype, Failure, Fault, Media, Numeric, Values};
+pub(crate) use bindings::{Opened, OpenedPre};
 
 impl Dtype {
     /// Bytes of one element.
@@ -64,22 +64,30 @@ impl Column {
     /// # Errors
     /// A sentence that names the column, what its shape asks for and what is there.
     pub fn check(&self) -> Result<(), String> {
-        let elements = self.shape.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis as usize));
+        let elements =
+            self.shape.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis as usize));
         let (expected, actual, unit) = match &self.values {
-            Values::Numeric(numeric) => {
-                (elements.and_then(|n| n.checked_mul(numeric.dtype.size_bytes())), numeric.data.len(), "bytes")
-            }
+            Values::Numeric(numeric) => (
+                elements.and_then(|n| n.checked_mul(numeric.dtype.size_bytes())),
+                numeric.data.len(),
+                "bytes",
+            ),
             Values::Text(text) => (elements, text.len(), "strings"),
         };
+        if !(1..=MAX_AXES).contains(&self.shape.len()) {
+            let (name, axes) = (self.name.escape_debug(), self.shape.len());
+            return Err(format!("column \"{name}\": expected 1 to {MAX_AXES} axes, got {axes}"));
+        }
         let outer = self.shape.iter().take_while(|&&axis| axis != 0);
         let empty = outer.fold(1usize, |product, &axis| product.saturating_mul(axis as usize));
-        let writable = self.shape.len() <= MAX_AXES && (elements != Some(0) || empty <= MAX_EMPTY);
-        if expected == Some(actual) && !self.shape.is_empty() && writable {
-            return Ok(());
+        if elements == Some(0) && empty > MAX_EMPTY {
+            let (name, shape) = (self.name.escape_debug(), &self.shape);
+            return Err(format!(
+                "column \"{name}\" of shape {shape:?}: expected at most {MAX_EMPTY} empty arrays, got {empty}"
+            ));
         }
-        if self.shape.len() > MAX_AXES {
-            let name = self.name.escape_debug();
-            return Err(format!("column \"{name}\": expected at most {MAX_AXES} axes, got {}", self.shape.len()));
+        if expected == Some(actual) {
+            return Ok(());
         }
         let expected = expected.map_or("fewer".to_owned(), |n| n.to_string());
         Err(format!(
@@ -117,7 +125,9 @@ impl Batch {
             Self::Columns(columns) => columns.iter().map(Column::bytes).sum(),
             Self::Media(items) => {
                 let size = |media: &Media| {
-                    media.bytes.len() + media.content_type.len() + media.metadata.as_ref().map_or(0, String::len)
+                    media.bytes.len()
+                        + media.content_type.len()
+                        + media.metadata.as_ref().map_or(0, String::len)
                 };
                 items.iter().map(size).sum()
             }
@@ -146,7 +156,9 @@ impl Batch {
                     let rows = column.shape.first().map_or(0, |&rows| rows as usize);
                     if rows != instances {
                         let name = column.name.escape_debug();
-                        return Err(format!("column \"{name}\": expected {instances} predictions, got {rows}"));
+                        return Err(format!(
+                            "column \"{name}\": expected {instances} predictions, got {rows}"
+                        ));
                     }
                 }
                 if columns.is_empty() && instances > 0 {
@@ -157,10 +169,14 @@ impl Batch {
             Self::Media(items) => {
                 for (index, item) in items.iter().enumerate() {
                     let Some(metadata) = &item.metadata else { continue };
-                    let members: std::collections::BTreeMap<String, serde_json::Value> = serde_json::from_str(metadata)
-                        .map_err(|cause| format!("metadata of prediction {index} is no JSON object: {cause}"))?;
+                    let members: std::collections::BTreeMap<String, serde_json::Value> =
+                        serde_json::from_str(metadata).map_err(|cause| {
+                            format!("metadata of prediction {index} is no JSON object: {cause}")
+                        })?;
                     // They stand beside these in the answer.
-                    if let Some(twice) = ["b64", "content_type"].into_iter().find(|name| members.contains_key(*name)) {
+                    if let Some(twice) =
+                        ["b64", "content_type"].into_iter().find(|name| members.contains_key(*name))
+                    {
                         return Err(format!("metadata of prediction {index}: \"{twice}\" is the blob's own"));
                     }
                 }

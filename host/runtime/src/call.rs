@@ -115,7 +115,8 @@ impl Sandbox {
         match cause.downcast_ref::<Trap>() {
             Some(Trap::UnreachableCodeReached) => {
                 let log = String::from_utf8_lossy(&self.log);
-                let panic = log.lines().find(|line| line.contains("panicked at")).unwrap_or("unreachable code");
+                let panic =
+                    log.lines().find(|line| line.contains("panicked at")).unwrap_or("unreachable code");
                 Error::Trap(panic.trim().to_owned())
             }
             Some(trap) => Error::Trap(trap.to_string()),
@@ -125,7 +126,12 @@ impl Sandbox {
 }
 
 impl ResourceLimiter for Sandbox {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let allowed = desired <= self.limits.memory_bytes;
         if !allowed {
             self.hit.get_or_insert((Limit::MemoryBytes, desired as u64));
@@ -133,7 +139,12 @@ impl ResourceLimiter for Sandbox {
         Ok(allowed)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         Ok(desired <= crate::host::MAX_TABLE_ELEMENTS)
     }
 }

@@ -120,8 +120,7 @@ impl Host {
         if let Ok(permit) = inner.places.clone().try_acquire_owned() {
             return Ok(permit);
         }
-        let overloaded =
-            |queued| Error::Overloaded { running: inner.limits.max_concurrent_calls, queued };
+        let overloaded = |queued| Error::Overloaded { running: inner.limits.max_concurrent_calls, queued };
         let queued = Queued::enter(&inner.queued);
         if queued.before >= inner.limits.max_queued_calls {
             return Err(overloaded(queued.before));
@@ -226,8 +225,10 @@ impl Ticker {
                 }
             }
         };
-        let handle =
-            std::thread::Builder::new().name("epochs".to_owned()).spawn(tick).expect("a process can start a thread");
+        let handle = std::thread::Builder::new()
+            .name("epochs".to_owned())
+            .spawn(tick)
+            .expect("a process can start a thread");
         Self { shared, thread: handle.thread().clone(), _handle: handle }
     }
 

@@ -41,7 +41,9 @@ pub mod seal;
 mod wasi;
 
 pub use ampoule::{Ampoule, sha256_hex};
-pub use batch::{Batch, Column, Dtype as ColumnDtype, Failure, Fault as FailureFault, Media, Numeric, Values};
+pub use batch::{
+    Batch, Column, Dtype as ColumnDtype, Failure, Fault as FailureFault, Media, Numeric, Values,
+};
 pub use call::{Answer, Timings};
 pub use error::{Error, Fault, Kind};
 pub use host::{Host, HostConfig, Reuse};

@@ -192,7 +192,8 @@ impl Manifest {
     /// # Errors
     /// [`Error::Manifest`] with the field and what is wrong with it.
     pub fn from_json(text: &[u8]) -> Result<Self, Error> {
-        let manifest: Self = serde_json::from_slice(text).map_err(|cause| Error::Manifest(cause.to_string()))?;
+        let manifest: Self =
+            serde_json::from_slice(text).map_err(|cause| Error::Manifest(cause.to_string()))?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -217,7 +218,10 @@ impl Manifest {
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |why: String| Err(Error::Manifest(why));
         if self.ampoule != 1 {
-            return refuse(format!("ampoule: expected layout 1, got {} (made by a later version?)", self.ampoule));
+            return refuse(format!(
+                "ampoule: expected layout 1, got {} (made by a later version?)",
+                self.ampoule
+            ));
         }
         if !is_name(&self.name) {
             return refuse(format!("name: expected [a-z0-9][a-z0-9._-]{{0,63}}, got {:?}", self.name));
@@ -231,20 +235,29 @@ impl Manifest {
             }
             for field in fields {
                 if field.name.is_empty() || field.name.len() > 256 {
-                    return refuse(format!("{side}: expected a name of 1 to 256 bytes, got {:?}", field.name));
+                    return refuse(format!(
+                        "{side}: expected a name of 1 to 256 bytes, got {:?}",
+                        field.name
+                    ));
                 }
                 if field.dtype.is_some() && !field.media.is_empty() {
                     return refuse(format!("{side}.{}: expected dtype or media, got both", field.name));
                 }
                 if let Some([low, high]) = field.range
-                    && !(low <= high)
+                    && (low.is_nan() || high.is_nan() || low > high)
                 {
-                    return refuse(format!("{side}.{}.range: expected [low, high], got [{low}, {high}]", field.name));
+                    return refuse(format!(
+                        "{side}.{}.range: expected [low, high], got [{low}, {high}]",
+                        field.name
+                    ));
                 }
             }
             let alone = |field: &Field| !matches!(field.form(), Form::Tensor(..));
             if fields.len() > 1 && fields.iter().any(alone) {
-                return refuse(format!("{side}: a field of media or of any JSON stands alone, got {} fields", fields.len()));
+                return refuse(format!(
+                    "{side}: a field of media or of any JSON stands alone, got {} fields",
+                    fields.len()
+                ));
             }
         }
         if let Some(twice) = first_repeated(self.graphs.iter().map(|graph| graph.name.as_str())) {

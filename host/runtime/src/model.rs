@@ -79,7 +79,10 @@ impl Model {
         for (index, facts) in ampoule.manifest().graphs.iter().enumerate() {
             let file = ampoule.graph(index);
             if crate::ampoule::sha256_hex(file) != facts.sha256 {
-                return Err(Error::Manifest(format!("graphs.{}: its file is not the one that was sealed", facts.name)));
+                return Err(Error::Manifest(format!(
+                    "graphs.{}: its file is not the one that was sealed",
+                    facts.name
+                )));
             }
             let options = LoadOptions { warm: facts.warm.clone(), ..LoadOptions::default() };
             let graph = Graph::load(file, &options)
@@ -185,7 +188,9 @@ impl Model {
                 let texts = [Some(&failure.message), failure.expected.as_ref(), failure.actual.as_ref()];
                 let bytes: usize = texts.into_iter().flatten().map(String::len).sum();
                 if bytes > MAX_FAILURE_BYTES {
-                    return Err(Error::Contract(format!("a failure: expected at most {MAX_FAILURE_BYTES} bytes, got {bytes}")));
+                    return Err(Error::Contract(format!(
+                        "a failure: expected at most {MAX_FAILURE_BYTES} bytes, got {bytes}"
+                    )));
                 }
                 self.keep(used);
                 return Err(Error::Failure(failure));
@@ -214,7 +219,8 @@ impl Model {
     /// A fresh sandbox with the predictor loaded in it.
     async fn sandbox(&self, permit: Arc<tokio::sync::OwnedSemaphorePermit>) -> Result<Used, Error> {
         let host = &self.inner.host.inner;
-        let mut store = Store::new(&host.engine, Sandbox::new(self.inner.graphs.clone(), host.limits.clone()));
+        let mut store =
+            Store::new(&host.engine, Sandbox::new(self.inner.graphs.clone(), host.limits.clone()));
         store.data_mut().begin(permit);
         store.limiter(|sandbox| sandbox);
         store.set_hostcall_fuel(host.limits.max_output_bytes.max(host.limits.max_tensor_bytes));

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ampoule_engine::{Dtype, Graph, Tensor};
-use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, WasmList};
+use wasmtime::component::{
+    ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, WasmList,
+};
 use wasmtime::{Result, StoreContextMut};
 
 use crate::call::Sandbox;
@@ -223,7 +225,9 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> Result<()> {
     error_resource(&mut inference)?;
     inference.func_wrap_async(
         "[method]graph-execution-context.compute",
-        |store: Store<'_>, (this, inputs): (Resource<NnContext>, Named)| Box::new(compute(store, this, inputs)),
+        |store: Store<'_>, (this, inputs): (Resource<NnContext>, Named)| {
+            Box::new(compute(store, this, inputs))
+        },
     )?;
 
     let mut graph = linker.instance(&format!("wasi:nn/graph{VERSION}"))?;
@@ -243,7 +247,9 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> Result<()> {
     )?;
     graph.func_wrap(
         "load",
-        |mut store: Store<'_>, _: (Vec<Vec<u8>>, GraphEncoding, ExecutionTarget)| -> Result<OrError<Resource<NnGraph>>> {
+        |mut store: Store<'_>,
+         _: (Vec<Vec<u8>>, GraphEncoding, ExecutionTarget)|
+         -> Result<OrError<Resource<NnGraph>>> {
             // Bytes from inside the sandbox never reach the engine's parser.
             let data = "graphs are sealed in the ampoule: use load-by-name".to_owned();
             Ok((Err(store.data_mut().table.push(NnError { code: ErrorCode::UnsupportedOperation, data })?),))
@@ -289,10 +295,14 @@ fn error_resource(interface: &mut LinkerInstance<'_, Sandbox>) -> Result<()> {
 }
 
 fn context_resource(interface: &mut LinkerInstance<'_, Sandbox>) -> Result<()> {
-    interface.resource("graph-execution-context", ResourceType::host::<NnContext>(), |mut store: Store<'_>, rep| {
-        store.data_mut().table.delete(Resource::<NnContext>::new_own(rep))?;
-        Ok(())
-    })
+    interface.resource(
+        "graph-execution-context",
+        ResourceType::host::<NnContext>(),
+        |mut store: Store<'_>, rep| {
+            store.data_mut().table.delete(Resource::<NnContext>::new_own(rep))?;
+            Ok(())
+        },
+    )
 }
 
 /// Runs the graph on tensors that the predictor hands over, and gives it the outputs.

@@ -31,16 +31,25 @@ impl Cache {
             let path = path.to_owned();
             move |source| Error::Io { action, path, source }
         };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed("make the folder", &folder))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(failed("make the folder", &folder))?;
         let path = folder.join("key");
         if !path.exists() {
             let mut key = [0u8; 32];
-            getrandom::fill(&mut key).map_err(|cause| Error::Sandbox(format!("no random numbers: {cause}")))?;
+            getrandom::fill(&mut key)
+                .map_err(|cause| Error::Sandbox(format!("no random numbers: {cause}")))?;
             publish(&path, &[&key]).map_err(failed("write", &path))?;
         }
         let read = fs::read(&path).map_err(failed("read", &path))?;
         let key = read.try_into().map_err(|read: Vec<u8>| {
-            Error::Sandbox(format!("{}: expected a key of 32 bytes, got {} (remove it)", path.display(), read.len()))
+            Error::Sandbox(format!(
+                "{}: expected a key of 32 bytes, got {} (remove it)",
+                path.display(),
+                read.len()
+            ))
         })?;
         Ok(Self { folder, key })
     }
@@ -80,7 +89,8 @@ impl Cache {
 /// Writes a file that is whole or not there, readable by its owner only.
 fn publish(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     for part in parts {
         file.write_all(part)?;
     }

@@ -63,7 +63,9 @@ pub fn describe(graph: &GraphFile) -> Result<Description, Error> {
 
 fn dim(dim: &EngineDim) -> Dim {
     match dim {
-        EngineDim::Fixed(size) => u32::try_from(*size).map_or_else(|_| Dim::Symbol(size.to_string()), Dim::Fixed),
+        EngineDim::Fixed(size) => {
+            u32::try_from(*size).map_or_else(|_| Dim::Symbol(size.to_string()), Dim::Fixed)
+        }
         EngineDim::Symbol(name) => Dim::Symbol(name.clone()),
     }
 }
@@ -151,7 +153,12 @@ impl Loaded {
 }
 
 impl ComponentInstanceState for Loaded {
-    async fn call_func_ret_list_u8(&mut self, instance: &str, func: &str, contents: impl FnOnce(&[u8]) + Send) {
+    async fn call_func_ret_list_u8(
+        &mut self,
+        instance: &str,
+        func: &str,
+        contents: impl FnOnce(&[u8]) + Send,
+    ) {
         let list: WasmList<u8> = self.get(instance, func).await;
         contents(list.as_le_slice(&self.store));
     }

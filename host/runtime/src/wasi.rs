@@ -22,6 +22,9 @@ struct Stream;
 /// The handle of a standard input that is at its end.
 struct Input;
 
+/// What a stream is waited for with: it is always ready.
+struct Pollable;
+
 /// `wasi:clocks/wall-clock.datetime`.
 #[derive(ComponentType, Lower, Lift)]
 #[component(record)]
@@ -64,7 +67,10 @@ pub(crate) fn add_imported(linker: &mut Linker<Sandbox>, component: &Component) 
     }
     for (name, import) in imports {
         let ComponentItem::ComponentInstance(interface) = import.ty else { continue };
-        if ["wasi:cli/", "wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:nn/"].iter().any(|ours| name.starts_with(ours)) {
+        if ["wasi:cli/", "wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:nn/"]
+            .iter()
+            .any(|ours| name.starts_with(ours))
+        {
             continue;
         }
         for (export, _) in interface.exports(engine) {
@@ -72,6 +78,7 @@ pub(crate) fn add_imported(linker: &mut Linker<Sandbox>, component: &Component) 
                 "error" => ResourceType::host::<IoError>(),
                 "input-stream" => ResourceType::host::<Input>(),
                 "output-stream" => ResourceType::host::<Stream>(),
+                "pollable" => ResourceType::host::<Pollable>(),
                 _ => continue,
             };
             linker.instance(name)?.resource(export, resource, |_, _| Ok(()))?;
@@ -87,7 +94,8 @@ fn add_version(linker: &mut Linker<Sandbox>, version: &str) -> Result<()> {
     environment.func_wrap("get-environment", |_: StoreContextMut<'_, Sandbox>, (): ()| {
         Ok((Vec::<(String, String)>::new(),))
     })?;
-    environment.func_wrap("get-arguments", |_: StoreContextMut<'_, Sandbox>, (): ()| Ok((Vec::<String>::new(),)))?;
+    environment
+        .func_wrap("get-arguments", |_: StoreContextMut<'_, Sandbox>, (): ()| Ok((Vec::<String>::new(),)))?;
 
     let mut exit = linker.instance(&name("cli/exit"))?;
     exit.func_wrap("exit", |_: StoreContextMut<'_, Sandbox>, (_status,): (Result<(), ()>,)| -> Result<()> {
@@ -97,7 +105,29 @@ fn add_version(linker: &mut Linker<Sandbox>, version: &str) -> Result<()> {
     let mut io_error = linker.instance(&name("io/error"))?;
     io_error.resource("error", ResourceType::host::<IoError>(), |_, _| Ok(()))?;
 
+    // A libc that knows files polls before it writes. Nothing here is ever waited for.
+    let mut poll = linker.instance(&name("io/poll"))?;
+    poll.resource("pollable", ResourceType::host::<Pollable>(), |_, _| Ok(()))?;
+    poll.func_wrap("[method]pollable.ready", |_: StoreContextMut<'_, Sandbox>, _: (Resource<Pollable>,)| {
+        Ok((true,))
+    })?;
+    poll.func_wrap("[method]pollable.block", |_: StoreContextMut<'_, Sandbox>, _: (Resource<Pollable>,)| {
+        Ok(())
+    })?;
+    poll.func_wrap("poll", |_: StoreContextMut<'_, Sandbox>, (all,): (Vec<Resource<Pollable>>,)| {
+        Ok(((0u32..).take(all.len()).collect::<Vec<_>>(),))
+    })?;
+
     let mut streams = linker.instance(&name("io/streams"))?;
+    streams.resource("pollable", ResourceType::host::<Pollable>(), |_, _| Ok(()))?;
+    streams.func_wrap(
+        "[method]input-stream.subscribe",
+        |_: StoreContextMut<'_, Sandbox>, _: (Resource<Input>,)| Ok((Resource::<Pollable>::new_own(0),)),
+    )?;
+    streams.func_wrap(
+        "[method]output-stream.subscribe",
+        |_: StoreContextMut<'_, Sandbox>, _: (Resource<Stream>,)| Ok((Resource::<Pollable>::new_own(0),)),
+    )?;
     // An interface that uses another's resource imports it once more under its own name.
     streams.resource("error", ResourceType::host::<IoError>(), |_, _| Ok(()))?;
     streams.resource("input-stream", ResourceType::host::<Input>(), |_, _| Ok(()))?;
@@ -107,31 +137,43 @@ fn add_version(linker: &mut Linker<Sandbox>, version: &str) -> Result<()> {
             Ok((Err::<Vec<u8>, _>(StreamError::Closed),))
         })?;
     }
-    streams.func_wrap("[method]output-stream.check-write", |_: StoreContextMut<'_, Sandbox>, _: (Resource<Stream>,)| {
-        Ok((Ok::<u64, StreamError>(4096),))
-    })?;
+    streams.func_wrap(
+        "[method]output-stream.check-write",
+        |_: StoreContextMut<'_, Sandbox>, _: (Resource<Stream>,)| Ok((Ok::<u64, StreamError>(4096),)),
+    )?;
     for write in ["[method]output-stream.write", "[method]output-stream.blocking-write-and-flush"] {
-        streams.func_wrap(write, |mut store: StoreContextMut<'_, Sandbox>, (_, bytes): (Resource<Stream>, Vec<u8>)| -> Result<Written> {
-            store.data_mut().log(&bytes);
-            Ok((Ok(()),))
-        })?;
+        streams.func_wrap(
+            write,
+            |mut store: StoreContextMut<'_, Sandbox>,
+             (_, bytes): (Resource<Stream>, Vec<u8>)|
+             -> Result<Written> {
+                store.data_mut().log(&bytes);
+                Ok((Ok(()),))
+            },
+        )?;
     }
     for flush in ["[method]output-stream.flush", "[method]output-stream.blocking-flush"] {
-        streams.func_wrap(flush, |_: StoreContextMut<'_, Sandbox>, _: (Resource<Stream>,)| -> Result<Written> {
-            Ok((Ok(()),))
-        })?;
+        streams.func_wrap(
+            flush,
+            |_: StoreContextMut<'_, Sandbox>, _: (Resource<Stream>,)| -> Result<Written> { Ok((Ok(()),)) },
+        )?;
     }
 
     for (interface, function) in [("cli/stdout", "get-stdout"), ("cli/stderr", "get-stderr")] {
         let mut output = linker.instance(&name(interface))?;
         output.resource("output-stream", ResourceType::host::<Stream>(), |_, _| Ok(()))?;
-        output.func_wrap(function, |_: StoreContextMut<'_, Sandbox>, (): ()| Ok((Resource::<Stream>::new_own(0),)))?;
+        output.func_wrap(function, |_: StoreContextMut<'_, Sandbox>, (): ()| {
+            Ok((Resource::<Stream>::new_own(0),))
+        })?;
     }
     let mut input = linker.instance(&name("cli/stdin"))?;
     input.resource("input-stream", ResourceType::host::<Input>(), |_, _| Ok(()))?;
-    input.func_wrap("get-stdin", |_: StoreContextMut<'_, Sandbox>, (): ()| Ok((Resource::<Input>::new_own(0),)))?;
+    input.func_wrap("get-stdin", |_: StoreContextMut<'_, Sandbox>, (): ()| {
+        Ok((Resource::<Input>::new_own(0),))
+    })?;
 
     let mut monotonic = linker.instance(&name("clocks/monotonic-clock"))?;
+    monotonic.resource("pollable", ResourceType::host::<Pollable>(), |_, _| Ok(()))?;
     monotonic.func_wrap("now", |store: StoreContextMut<'_, Sandbox>, (): ()| {
         Ok((nanoseconds(store.data().started.elapsed()),))
     })?;
@@ -157,16 +199,18 @@ fn add_version(linker: &mut Linker<Sandbox>, version: &str) -> Result<()> {
             }
             let mut bytes = vec![0u8; usize::try_from(length).expect("at most 4096")];
             if store.data().entropy == Entropy::System {
-                getrandom::fill(&mut bytes).map_err(|cause| wasmtime::format_err!("no random numbers: {cause}"))?;
+                getrandom::fill(&mut bytes)
+                    .map_err(|cause| wasmtime::format_err!("no random numbers: {cause}"))?;
             }
             Ok((bytes,))
         })?;
         random.func_wrap(number, |store: StoreContextMut<'_, Sandbox>, (): ()| Ok((random_u64(&store)?,)))?;
     }
-    linker.instance(&name("random/insecure-seed"))?.func_wrap(
-        "insecure-seed",
-        |store: StoreContextMut<'_, Sandbox>, (): ()| Ok(((random_u64(&store)?, random_u64(&store)?),)),
-    )?;
+    linker
+        .instance(&name("random/insecure-seed"))?
+        .func_wrap("insecure-seed", |store: StoreContextMut<'_, Sandbox>, (): ()| {
+            Ok(((random_u64(&store)?, random_u64(&store)?),))
+        })?;
     Ok(())
 }
 

@@ -31,7 +31,13 @@ impl Client {
     ///
     /// # Errors
     /// Any answer but 200.
-    pub async fn post(&mut self, path: &str, content_type: &str, accept: &str, body: &[u8]) -> anyhow::Result<Bytes> {
+    pub async fn post(
+        &mut self,
+        path: &str,
+        content_type: &str,
+        accept: &str,
+        body: &[u8],
+    ) -> anyhow::Result<Bytes> {
         let request = Request::post(path)
             .header(header::HOST, self.address.to_string())
             .header(header::CONTENT_TYPE, content_type)

@@ -36,10 +36,12 @@ pub fn sheet(clouds: &Path, masks: &Path) -> anyhow::Result<Vec<u8>> {
         let index = i64::try_from(index)?;
         let (column, row) = (index % i64::from(ACROSS), index / i64::from(ACROSS));
         for (cell, path) in [scene.as_path(), &truth, &predicted].into_iter().enumerate() {
-            let picture = image::open(path).with_context(|| format!("can't read {}", path.display()))?.to_rgb8();
+            let picture =
+                image::open(path).with_context(|| format!("can't read {}", path.display()))?.to_rgb8();
             let (width, height) = fit(picture.width(), picture.height());
             let small = imageops::resize(&picture, width, height, imageops::FilterType::Triangle);
-            let left = i64::from(GAP) + column * i64::from(group) + i64::try_from(cell)? * i64::from(WIDTH + GAP);
+            let left =
+                i64::from(GAP) + column * i64::from(group) + i64::try_from(cell)? * i64::from(WIDTH + GAP);
             let top = i64::from(GAP) + row * i64::from(HEIGHT + GAP);
             let x = left + i64::from((WIDTH - width) / 2);
             let y = top + i64::from((HEIGHT - height) / 2);
@@ -55,5 +57,9 @@ pub fn sheet(clouds: &Path, masks: &Path) -> anyhow::Result<Vec<u8>> {
 fn fit(width: u32, height: u32) -> (u32, u32) {
     let across = WIDTH * height;
     let down = HEIGHT * width;
-    if across < down { (WIDTH, (WIDTH * height / width).max(1)) } else { ((HEIGHT * width / height).max(1), HEIGHT) }
+    if across < down {
+        (WIDTH, (WIDTH * height / width).max(1))
+    } else {
+        ((HEIGHT * width / height).max(1), HEIGHT)
+    }
 }

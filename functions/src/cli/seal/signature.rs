@@ -27,7 +27,9 @@ fn field(tensor: &GraphTensor, labels: &[String]) -> anyhow::Result<Field> {
     };
     let shape = match tensor.shape.split_first() {
         Some((Dim::Symbol(_) | Dim::Fixed(1), rest)) => rest.to_vec(),
-        Some((Dim::Fixed(size), _)) => bail!("the first axis of \"{}\" is {size}, so it can't count instances", tensor.name),
+        Some((Dim::Fixed(size), _)) => {
+            bail!("the first axis of \"{}\" is {size}, so it can't count instances", tensor.name)
+        }
         None => bail!("\"{}\" is a scalar, so it can't hold several instances", tensor.name),
     };
     let classes = matches!(shape.last(), Some(Dim::Fixed(size)) if *size as usize == labels.len());

@@ -52,14 +52,20 @@ impl Source {
         match file.extension().and_then(|ending| ending.to_str()) {
             Some("toml") => {
                 let text = std::fs::read_to_string(&file).with_context(|| {
-                    let hint = if path.is_dir() { " (a folder to be sealed holds an ampoule.toml)" } else { "" };
+                    let hint =
+                        if path.is_dir() { " (a folder to be sealed holds an ampoule.toml)" } else { "" };
                     format!("can't read {}{hint}", file.display())
                 })?;
-                let source: Self = toml::from_str(&text).with_context(|| format!("{} can't be used", file.display()))?;
+                let source: Self =
+                    toml::from_str(&text).with_context(|| format!("{} can't be used", file.display()))?;
                 Ok((source, folder))
             }
-            Some("onnx") => Ok((Self { model: file.file_name().map(PathBuf::from), ..Self::default() }, folder)),
-            _ => bail!("{}: expected a model.onnx, an ampoule.toml or a folder that holds one", path.display()),
+            Some("onnx") => {
+                Ok((Self { model: file.file_name().map(PathBuf::from), ..Self::default() }, folder))
+            }
+            _ => {
+                bail!("{}: expected a model.onnx, an ampoule.toml or a folder that holds one", path.display())
+            }
         }
     }
 
@@ -77,7 +83,11 @@ impl Source {
             graphs.push(GraphFile { name: "default".to_owned(), bytes: read(model)?, warm: Vec::new() });
         }
         for graph in &self.graphs {
-            graphs.push(GraphFile { name: graph.name.clone(), bytes: read(&graph.file)?, warm: graph.warm.clone() });
+            graphs.push(GraphFile {
+                name: graph.name.clone(),
+                bytes: read(&graph.file)?,
+                warm: graph.warm.clone(),
+            });
         }
         if graphs.is_empty() && self.predictor.is_none() {
             bail!("expected `model = \"FILE.onnx\"`, or a `predictor` that needs none");

@@ -50,7 +50,9 @@ impl Mask {
     pub fn draw(&self, table: &Table, frame: &Frame) -> Result<Media, Failure> {
         let tensor = table.get(&self.output)?;
         let refuse = |expected: &str| {
-            Failure::model(format!("output \"{}\" is no mask", self.output)).expected(expected).actual(tensor.to_string())
+            Failure::model(format!("output \"{}\" is no mask", self.output))
+                .expected(expected)
+                .actual(tensor.to_string())
         };
         let (bands, height, width) = match *tensor.shape() {
             [1, height, width] => (1, height, width),

@@ -61,7 +61,8 @@ fn fit(tensor: Tensor, input: &GraphTensor) -> Result<Tensor, Failure> {
     let mut tensor = tensor;
     if tensor.dtype() != wanted {
         let mut table = Table::from_columns([(input.name.clone(), tensor)])?;
-        Cast { columns: vec![input.name.clone()], dtype: wanted, missing: Missing::Keep }.apply(&mut table)?;
+        Cast { columns: vec![input.name.clone()], dtype: wanted, missing: Missing::Keep }
+            .apply(&mut table)?;
         tensor = table.take(&input.name)?;
     }
     if tensor.shape().len() + 1 == input.shape.len() && input.shape.last() == Some(&Dim::Fixed(1)) {
@@ -123,9 +124,11 @@ pub(super) fn join(tables: Vec<Table>) -> Result<Table, Failure> {
         for table in &rest {
             let next = table.get(&name)?;
             if next.shape().get(1..) != shape.get(1..) {
-                return Err(Failure::model(format!("output \"{name}\" has another shape for another instance"))
-                    .expected(format!("{shape:?} but for the first axis"))
-                    .actual(next.to_string()));
+                return Err(Failure::model(format!(
+                    "output \"{name}\" has another shape for another instance"
+                ))
+                .expected(format!("{shape:?} but for the first axis"))
+                .actual(next.to_string()));
             }
             append(&name, &mut elements, next.elements())?;
             if let Some(rows) = shape.first_mut() {

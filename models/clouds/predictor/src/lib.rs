@@ -53,7 +53,8 @@ impl Predictor for Clouds {
             let probability = blender.finish()?;
             let probability = probability.items::<f32>()?;
             let cloudy = probability.iter().filter(|&&p| p >= self.threshold).count();
-            let mask: Vec<u8> = probability.iter().map(|&p| if p >= self.threshold { 255 } else { 0 }).collect();
+            let mask: Vec<u8> =
+                probability.iter().map(|&p| if p >= self.threshold { 255 } else { 0 }).collect();
             masks.push(Media {
                 content_type: "image/png".to_owned(),
                 bytes: encode::png_grey(frame.width, frame.height, &mask)?,
