@@ -67,12 +67,32 @@ fn what_is_not_json_is_refused_with_its_position() {
         not_json("two documents", one(ROW) + &one(ROW), "not JSON: trailing characters"),
         not_json("NUL behind", one(ROW) + "\0", "not JSON: trailing characters"),
         not_json("a byte order mark", format!("\u{feff}{}", one(ROW)), "not JSON: expected value"),
-        not_json("UTF-16", one(ROW).encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>(), "not JSON"),
-        not_json("no UTF-8 in a key", b"{\"inst\xff\":[]}".as_slice(), "not JSON: invalid unicode code point"),
-        not_json("no UTF-8 in a value", b"{\"instances\":[[\"\xc0\xaf\",1,1,1]]}".as_slice(), "not JSON: invalid unicode"),
+        not_json(
+            "UTF-16",
+            one(ROW).encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>(),
+            "not JSON",
+        ),
+        not_json(
+            "no UTF-8 in a key",
+            b"{\"inst\xff\":[]}".as_slice(),
+            "not JSON: invalid unicode code point",
+        ),
+        not_json(
+            "no UTF-8 in a value",
+            b"{\"instances\":[[\"\xc0\xaf\",1,1,1]]}".as_slice(),
+            "not JSON: invalid unicode",
+        ),
         not_json("no UTF-8 between", b"{\xff\"instances\":[]}".as_slice(), "not JSON: key must be a string"),
-        not_json("half a surrogate pair", one("[\"\\ud800\",1,1,1]"), "not JSON: unexpected end of hex escape"),
-        not_json("the other half", one("[\"\\udc00\",1,1,1]"), "not JSON: lone leading surrogate in hex escape"),
+        not_json(
+            "half a surrogate pair",
+            one("[\"\\ud800\",1,1,1]"),
+            "not JSON: unexpected end of hex escape",
+        ),
+        not_json(
+            "the other half",
+            one("[\"\\udc00\",1,1,1]"),
+            "not JSON: lone leading surrogate in hex escape",
+        ),
         not_json("two first halves", one("[\"\\ud800\\ud800\",1,1,1]"), "not JSON: lone leading surrogate"),
         not_json("a bad escape", one("[\"\\x41\",1,1,1]"), "not JSON: invalid escape"),
         not_json("a control character", "{\"inst\nances\":[]}", "not JSON: control character"),
@@ -114,7 +134,12 @@ fn a_request_of_another_form_is_refused() {
         request("arrays without end", &deep("[", "]"), "", &format!("{none}, got an array")),
         request("no instances", "{}", "", "expected \"instances\", got none"),
         request("parameters only", "{\"parameters\":{}}", "", "expected \"instances\", got none"),
-        request("instances twice", &format!("{{\"instances\":[{ROW}],\"instances\":[]}}"), "", "\"instances\" stands twice"),
+        request(
+            "instances twice",
+            &format!("{{\"instances\":[{ROW}],\"instances\":[]}}"),
+            "",
+            "\"instances\" stands twice",
+        ),
         request(
             "instances twice, one in disguise",
             &format!("{{\"instances\":[{ROW}],\"\\u0069nstances\":[]}}"),
@@ -127,7 +152,12 @@ fn a_request_of_another_form_is_refused() {
             "",
             "\"parameters\" stands twice",
         ),
-        request("no parameters twice", "{\"parameters\":null,\"parameters\":null}", "", "\"parameters\" stands twice"),
+        request(
+            "no parameters twice",
+            "{\"parameters\":null,\"parameters\":null}",
+            "",
+            "\"parameters\" stands twice",
+        ),
         request("an unknown key", "{\"inputs\":[],\"instances\":[]}", "", &format!("{keys}\"inputs\"")),
         request("the wrong case", "{\"Instances\":[]}", "", &format!("{keys}\"Instances\"")),
         request("a space behind", "{\"instances \":[]}", "", &format!("{keys}\"instances \"")),
@@ -136,23 +166,75 @@ fn a_request_of_another_form_is_refused() {
         request("a joiner", "{\"insta\\u200dnces\":[]}", "", &format!("{keys}\"insta\\u{{200d}}nces\"")),
         request("an empty key", "{\"\":[]}", "", &format!("{keys}\"\"")),
         request("a prototype", "{\"__proto__\":{},\"instances\":[]}", "", &format!("{keys}\"__proto__\"")),
-        request("a key of a megabyte", &format!("{{\"{}\":1}}", "k".repeat(1 << 20)), "", &format!("{keys}\"kkkk")),
-        request("depth under an unknown key", &format!("{{\"a\":{}}}", deep("[", "]")), "", &format!("{keys}\"a\"")),
-        request("parameters that are an array", "{\"parameters\":[1],\"instances\":[]}", "parameters", "expected an object, got \"[1]\""),
-        request("parameters that are a string", "{\"parameters\":\"x\",\"instances\":[]}", "parameters", "expected an object, got "),
-        request("parameters that are a number", "{\"parameters\":1,\"instances\":[]}", "parameters", "parameters: expected an object, got \"1\""),
-        request("parameters that are true", "{\"parameters\":true,\"instances\":[]}", "parameters", "expected an object, got \"true\""),
-        request("parameters that are deep arrays", &format!("{{\"parameters\":{},\"instances\":[]}}", deep("[", "]")), "parameters", "expected an object"),
-        not_json("depth in the parameters", format!("{{\"parameters\":{{\"a\":{}}},\"instances\":[]}}", deep("[", "]")), "recursion limit exceeded")
-            .at("parameters"),
-        not_json("objects without end in the parameters", format!("{{\"parameters\":{}}}", deep("{\"a\":", "}")), "recursion limit exceeded")
-            .at("parameters"),
-        not_json("a number out of range in the parameters", "{\"parameters\":{\"a\":1e999},\"instances\":[]}", "number out of range")
-            .at("parameters"),
-        Case::json("one instance too many", rows(1001)).status(413).code("too_large").at("instances")
+        request(
+            "a key of a megabyte",
+            &format!("{{\"{}\":1}}", "k".repeat(1 << 20)),
+            "",
+            &format!("{keys}\"kkkk"),
+        ),
+        request(
+            "depth under an unknown key",
+            &format!("{{\"a\":{}}}", deep("[", "]")),
+            "",
+            &format!("{keys}\"a\""),
+        ),
+        request(
+            "parameters that are an array",
+            "{\"parameters\":[1],\"instances\":[]}",
+            "parameters",
+            "expected an object, got \"[1]\"",
+        ),
+        request(
+            "parameters that are a string",
+            "{\"parameters\":\"x\",\"instances\":[]}",
+            "parameters",
+            "expected an object, got ",
+        ),
+        request(
+            "parameters that are a number",
+            "{\"parameters\":1,\"instances\":[]}",
+            "parameters",
+            "parameters: expected an object, got \"1\"",
+        ),
+        request(
+            "parameters that are true",
+            "{\"parameters\":true,\"instances\":[]}",
+            "parameters",
+            "expected an object, got \"true\"",
+        ),
+        request(
+            "parameters that are deep arrays",
+            &format!("{{\"parameters\":{},\"instances\":[]}}", deep("[", "]")),
+            "parameters",
+            "expected an object",
+        ),
+        not_json(
+            "depth in the parameters",
+            format!("{{\"parameters\":{{\"a\":{}}},\"instances\":[]}}", deep("[", "]")),
+            "recursion limit exceeded",
+        )
+        .at("parameters"),
+        not_json(
+            "objects without end in the parameters",
+            format!("{{\"parameters\":{}}}", deep("{\"a\":", "}")),
+            "recursion limit exceeded",
+        )
+        .at("parameters"),
+        not_json(
+            "a number out of range in the parameters",
+            "{\"parameters\":{\"a\":1e999},\"instances\":[]}",
+            "number out of range",
+        )
+        .at("parameters"),
+        Case::json("one instance too many", rows(1001))
+            .status(413)
+            .code("too_large")
+            .at("instances")
             .says("instances: expected at most 1000 instances (limit max_instances), got more"),
-        Case::json("many too many", format!("{{\"instances\":[{}]}}", "[],".repeat(100_000))).code("invalid_instance")
-            .at("instances[0]").says("expected 4 values, got 0"),
+        Case::json("many too many", format!("{{\"instances\":[{}]}}", "[],".repeat(100_000)))
+            .code("invalid_instance")
+            .at("instances[0]")
+            .says("expected 4 values, got 0"),
         Case::json("as many as may be", rows(1000)).status(200).says("setosa"),
         Case::json("no instance", "{\"instances\":[]}").status(200).says("{\"predictions\":[]}"),
         Case::json("parameters that are null", "{\"parameters\":null,\"instances\":[]}").status(200),
@@ -167,7 +249,12 @@ fn a_request_of_another_form_is_refused() {
         ("an object", "{}", "an object"),
     ] {
         let body = format!("{{\"instances\":{value}}}");
-        cases.push(request(&format!("instances that are {kind}"), &body, "instances", &format!("instances: expected an array, got {shown}")));
+        cases.push(request(
+            &format!("instances that are {kind}"),
+            &body,
+            "instances",
+            &format!("instances: expected an array, got {shown}"),
+        ));
     }
     hold(&mut server, &good, &cases);
 }
@@ -189,7 +276,12 @@ fn every_wrong_value_is_named_by_its_place() {
             let rows = format!("{{\"instances\":[{ROW},{ROW},{ROW},[{}]]}}", row.join(","));
             cases.push(exactly(&format!("{kind} at {at}"), &rows, &format!("instances[3][{at}]"), says));
             let named = one(&by_name(input, value));
-            cases.push(exactly(&format!("{kind} for {input}"), &named, &format!("instances[0].{input}"), says));
+            cases.push(exactly(
+                &format!("{kind} for {input}"),
+                &named,
+                &format!("instances[0].{input}"),
+                says,
+            ));
         }
     }
     for (kind, value, shown) in [
@@ -199,15 +291,30 @@ fn every_wrong_value_is_named_by_its_place() {
         ("null", "null", "null"),
     ] {
         let body = format!("{{\"instances\":[{ROW},{value}]}}");
-        cases.push(exactly(&format!("{kind} as an instance"), &body, "instances[1]", &format!("{SHAPE}, got {shown}")));
+        cases.push(exactly(
+            &format!("{kind} as an instance"),
+            &body,
+            "instances[1]",
+            &format!("{SHAPE}, got {shown}"),
+        ));
     }
     for input in INPUTS {
         let others: Vec<String> =
             INPUTS.iter().filter(|other| **other != input).map(|other| format!("\"{other}\":1")).collect();
         let missing = one(&format!("{{{}}}", others.join(",")));
-        cases.push(exactly(&format!("without {input}"), &missing, "instances[0]", &format!("expected \"{input}\", which is missing")));
+        cases.push(exactly(
+            &format!("without {input}"),
+            &missing,
+            "instances[0]",
+            &format!("expected \"{input}\", which is missing"),
+        ));
         let twice = one(&by_name(input, &format!("1,\"{input}\":2")));
-        cases.push(exactly(&format!("{input} twice"), &twice, &format!("instances[0].{input}"), "stands twice"));
+        cases.push(exactly(
+            &format!("{input} twice"),
+            &twice,
+            &format!("instances[0].{input}"),
+            "stands twice",
+        ));
     }
     let keys = "expected sepal_length, sepal_width, petal_length, petal_width, got the key ";
     let out_of_range = "expected a number that a double can hold, got a larger one";
@@ -216,32 +323,117 @@ fn every_wrong_value_is_named_by_its_place() {
         exactly("no values", &one("[]"), "instances[0]", "expected 4 values, got 0"),
         exactly("too few values", &one("[1,2,3]"), "instances[0]", "expected 4 values, got 3"),
         exactly("too many values", &one("[1,2,3,4,5]"), "instances[0]", "expected 4 values, got more"),
-        exactly("depth behind the last value", &one(&format!("[1,2,3,4,{}]", deep("[", "]"))), "instances[0]", "expected 4 values, got more"),
+        exactly(
+            "depth behind the last value",
+            &one(&format!("[1,2,3,4,{}]", deep("[", "]"))),
+            "instances[0]",
+            "expected 4 values, got more",
+        ),
         exactly("no keys", &one("{}"), "instances[0]", "expected \"sepal_length\", which is missing"),
         exactly("an unknown key", &one("{\"colour\":1}"), "instances[0]", &format!("{keys}\"colour\"")),
-        exactly("a key in the wrong case", &one("{\"Petal_Width\":1}"), "instances[0]", &format!("{keys}\"Petal_Width\"")),
-        exactly("a Cyrillic letter in a key", &one("{\"petal_wіdth\":1}"), "instances[0]", &format!("{keys}\"petal_wіdth\"")),
-        exactly("a space in a key", &one("{\" petal_width\":1}"), "instances[0]", &format!("{keys}\" petal_width\"")),
-        exactly("NUL in a key", &one("{\"petal_width\\u0000\":1}"), "instances[0]", &format!("{keys}\"petal_width\\0\"")),
-        exactly("depth under an unknown key", &one(&deep("{\"a\":", "}")), "instances[0]", &format!("{keys}\"a\"")),
-        exactly("depth under a key", &one(&format!("{{\"petal_width\":{}}}", deep("{\"a\":", "}"))), "instances[0].petal_width", "expected f32, got an object"),
-        exactly("depth in place of a value", &one(&format!("[1,{}]", deep("[", "]"))), "instances[0][1]", "expected f32, got an array"),
-        exactly("arrays without end", &format!("{{\"instances\":{}", "[".repeat(1 << 20)), "instances[0][0]", "expected f32, got an array"),
+        exactly(
+            "a key in the wrong case",
+            &one("{\"Petal_Width\":1}"),
+            "instances[0]",
+            &format!("{keys}\"Petal_Width\""),
+        ),
+        exactly(
+            "a Cyrillic letter in a key",
+            &one("{\"petal_wіdth\":1}"),
+            "instances[0]",
+            &format!("{keys}\"petal_wіdth\""),
+        ),
+        exactly(
+            "a space in a key",
+            &one("{\" petal_width\":1}"),
+            "instances[0]",
+            &format!("{keys}\" petal_width\""),
+        ),
+        exactly(
+            "NUL in a key",
+            &one("{\"petal_width\\u0000\":1}"),
+            "instances[0]",
+            &format!("{keys}\"petal_width\\0\""),
+        ),
+        exactly(
+            "depth under an unknown key",
+            &one(&deep("{\"a\":", "}")),
+            "instances[0]",
+            &format!("{keys}\"a\""),
+        ),
+        exactly(
+            "depth under a key",
+            &one(&format!("{{\"petal_width\":{}}}", deep("{\"a\":", "}"))),
+            "instances[0].petal_width",
+            "expected f32, got an object",
+        ),
+        exactly(
+            "depth in place of a value",
+            &one(&format!("[1,{}]", deep("[", "]"))),
+            "instances[0][1]",
+            "expected f32, got an array",
+        ),
+        exactly(
+            "arrays without end",
+            &format!("{{\"instances\":{}", "[".repeat(1 << 20)),
+            "instances[0][0]",
+            "expected f32, got an array",
+        ),
         exactly("1e999", &one("[1,2,1e999,4]"), "instances[0][2]", out_of_range),
         exactly("-1e999", &one("[1,2,3,-1e999]"), "instances[0][3]", out_of_range),
-        exactly("an exponent of twenty digits", &one("[1e99999999999999999999,2,3,4]"), "instances[0][0]", out_of_range),
-        exactly("a million digits", &one(&by_name("petal_width", &digits)), "instances[0].petal_width", out_of_range),
-        exactly("beyond f32", &one("[1,1e39,1,1]"), "instances[0][1]", "expected a number that f32 can hold, got 1e39"),
-        exactly("beyond f32, negative", &one("[1,-3.5e38,1,1]"), "instances[0][1]", "expected a number that f32 can hold, got -3.5e38"),
-        exactly("the last of many", &format!("{{\"instances\":[{},[1,2,3,null]]}}", vec![ROW; 999].join(",")), "instances[999][3]", "expected a number, got null"),
-        exactly("a long string", &one(&format!("[\"{}\",1,1,1]", "x".repeat(1 << 20))), "instances[0][0]", &format!("expected a number, got \"{}…\"", "x".repeat(40))),
-        exactly("a string that breaks out", &one("[\"\\\"}],\\r\\n\\u001b[31m\",1,1,1]"), "instances[0][0]", "expected a number, got \"\\\"}],\\r\\n\\u{1b}[31m\""),
+        exactly(
+            "an exponent of twenty digits",
+            &one("[1e99999999999999999999,2,3,4]"),
+            "instances[0][0]",
+            out_of_range,
+        ),
+        exactly(
+            "a million digits",
+            &one(&by_name("petal_width", &digits)),
+            "instances[0].petal_width",
+            out_of_range,
+        ),
+        exactly(
+            "beyond f32",
+            &one("[1,1e39,1,1]"),
+            "instances[0][1]",
+            "expected a number that f32 can hold, got 1e39",
+        ),
+        exactly(
+            "beyond f32, negative",
+            &one("[1,-3.5e38,1,1]"),
+            "instances[0][1]",
+            "expected a number that f32 can hold, got -3.5e38",
+        ),
+        exactly(
+            "the last of many",
+            &format!("{{\"instances\":[{},[1,2,3,null]]}}", vec![ROW; 999].join(",")),
+            "instances[999][3]",
+            "expected a number, got null",
+        ),
+        exactly(
+            "a long string",
+            &one(&format!("[\"{}\",1,1,1]", "x".repeat(1 << 20))),
+            "instances[0][0]",
+            &format!("expected a number, got \"{}…\"", "x".repeat(40)),
+        ),
+        exactly(
+            "a string that breaks out",
+            &one("[\"\\\"}],\\r\\n\\u001b[31m\",1,1,1]"),
+            "instances[0][0]",
+            "expected a number, got \"\\\"}],\\r\\n\\u{1b}[31m\"",
+        ),
         Case::json("a million digits behind the point", one(&format!("[0.{digits},1,1,1]"))).status(200),
-        Case::json("a million zeros and a one", one(&format!("[0.{}1,1,1,1]", "0".repeat(1 << 20)))).status(200),
+        Case::json("a million zeros and a one", one(&format!("[0.{}1,1,1,1]", "0".repeat(1 << 20))))
+            .status(200),
         Case::json("a negative zero", one("[-0,-0.0,1,1]")).status(200),
         Case::json("the smallest double", one("[5e-324,1e-400,1,1]")).status(200),
-        Case::json("the keys in another order", one("{\"petal_width\":0.2,\"petal_length\":1.4,\"sepal_width\":3.5,\"sepal_length\":5.1}"))
-            .status(200).says("setosa"),
+        Case::json(
+            "the keys in another order",
+            one("{\"petal_width\":0.2,\"petal_length\":1.4,\"sepal_width\":3.5,\"sepal_length\":5.1}"),
+        )
+        .status(200)
+        .says("setosa"),
     ]);
     hold(&mut server, &good, &cases);
 }
@@ -263,7 +455,8 @@ fn every_dtype_refuses_what_it_cannot_hold() {
         ("open", "[[1,2],[3,4]]"),
     ];
     let with = |name: &str, value: &str| {
-        let member = |(key, usual): &(&str, &str)| format!("\"{key}\":{}", if *key == name { value } else { usual });
+        let member =
+            |(key, usual): &(&str, &str)| format!("\"{key}\":{}", if *key == name { value } else { usual });
         format!("{{{}}}", INSTANCE.iter().map(member).collect::<Vec<_>>().join(","))
     };
     let plain = with("", "");
@@ -288,8 +481,18 @@ fn every_dtype_refuses_what_it_cannot_hold() {
         ("count", "1.5", "", "expected an integer, got 1.5"),
         ("count", "-0.1", "", "expected an integer, got -0.1"),
         ("count", "18446744073709551616", "", "expected an integer, got 1.8446744073709552e19"),
-        ("count", "18446744073709551615", "", "expected an integer that i64 can hold, got 18446744073709551615"),
-        ("count", "9223372036854775808", "", "expected an integer that i64 can hold, got 9223372036854775808"),
+        (
+            "count",
+            "18446744073709551615",
+            "",
+            "expected an integer that i64 can hold, got 18446744073709551615",
+        ),
+        (
+            "count",
+            "9223372036854775808",
+            "",
+            "expected an integer that i64 can hold, got 9223372036854775808",
+        ),
         ("count", "-9223372036854775809", "", "expected an integer, got -9.223372036854776e18"),
         ("count", "9007199254740993.0", "", "expected an integer, got 9007199254740992.0"),
         ("count", "1e16", "", "expected an integer, got 1e16"),
@@ -348,17 +551,38 @@ fn every_dtype_refuses_what_it_cannot_hold() {
         cases.push(exactly(&format!("{input} = {value}"), &one(&with(input, value)), &path, says));
     }
     cases.extend([
-        exactly("another shape for the second instance", &format!("{{\"instances\":[{plain},{}]}}", with("open", "[[1,2],[3,4],[5,6]]")),
-            "instances[1].open", "expected an array of 2, got more"),
-        exactly("a narrower second instance", &format!("{{\"instances\":[{plain},{}]}}", with("open", "[[1],[3]]")),
-            "instances[1].open[0]", "expected an array of 2, got 1"),
-        exactly("by position", &one("[[1,2,3],4,true,[[1,2],[3,\"4\"]]]"), "instances[0][3][1][1]", "expected an integer, got \"4\""),
-        not_json("half a surrogate pair", one(&with("colour", "\"\\ud83d\"")), "not JSON: unexpected end of hex escape"),
-        Case::json("an integer that no double holds", one(&with("count", "9007199254740993"))).status(200)
+        exactly(
+            "another shape for the second instance",
+            &format!("{{\"instances\":[{plain},{}]}}", with("open", "[[1,2],[3,4],[5,6]]")),
+            "instances[1].open",
+            "expected an array of 2, got more",
+        ),
+        exactly(
+            "a narrower second instance",
+            &format!("{{\"instances\":[{plain},{}]}}", with("open", "[[1],[3]]")),
+            "instances[1].open[0]",
+            "expected an array of 2, got 1",
+        ),
+        exactly(
+            "by position",
+            &one("[[1,2,3],4,true,[[1,2],[3,\"4\"]]]"),
+            "instances[0][3][1][1]",
+            "expected an integer, got \"4\"",
+        ),
+        not_json(
+            "half a surrogate pair",
+            one(&with("colour", "\"\\ud83d\"")),
+            "not JSON: unexpected end of hex escape",
+        ),
+        Case::json("an integer that no double holds", one(&with("count", "9007199254740993")))
+            .status(200)
             .says("\"count_back\":9007199254740993"),
-        Case::json("the smallest integer", one(&with("count", "-9223372036854775808"))).status(200)
+        Case::json("the smallest integer", one(&with("count", "-9223372036854775808")))
+            .status(200)
             .says("\"count_back\":-9223372036854775808"),
-        Case::json("an integer with an exponent", one(&with("count", "1e2"))).status(200).says("\"count_back\":100"),
+        Case::json("an integer with an exponent", one(&with("count", "1e2")))
+            .status(200)
+            .says("\"count_back\":100"),
         Case::json("a missing float", one(&with("wide", "null"))).status(200),
         Case::json("the range's end", one(&with("age", "150.0"))).status(200),
         Case::json("an empty array where its size is open", one(&with("open", "[]"))).status(200),
@@ -373,32 +597,55 @@ fn tables_are_refused_by_row_and_column() {
     let header = "sepal_length,sepal_width,petal_length,petal_width\n";
     let cases = [
         csv("too few columns", b"1,2\n").says("expected 4 columns, got 2 (\"1\", \"2\")"),
-        csv("other names", b"a,b,c,d\n1,2,3,4\n").at("instances[0].sepal_length").says("expected a number, got \"a\""),
-        csv("a column is missing", b"sepal_length,x\n1,2\n").says("expected a column \"sepal_width\", which is missing"),
+        csv("other names", b"a,b,c,d\n1,2,3,4\n")
+            .at("instances[0].sepal_length")
+            .says("expected a number, got \"a\""),
+        csv("a column is missing", b"sepal_length,x\n1,2\n")
+            .says("expected a column \"sepal_width\", which is missing"),
         csv("a column stands twice", b"sepal_length,sepal_length,sepal_width,petal_length,petal_width\n")
             .says("column \"sepal_length\" stands twice"),
-        csv("a short row", format!("{header}1,2,3,4\n1,2,3\n").as_bytes()).at("instances[1]").says("expected 4 cells, got 3"),
+        csv("a short row", format!("{header}1,2,3,4\n1,2,3\n").as_bytes())
+            .at("instances[1]")
+            .says("expected 4 cells, got 3"),
         csv("a long row", b"1,2,3,4\n1,2,3,4,5\n").at("instances[1]").says("expected 4 cells, got 5"),
-        csv("a word", format!("{header}1,2,x,4\n").as_bytes()).at("instances[0].petal_length").says("expected a number, got \"x\""),
+        csv("a word", format!("{header}1,2,x,4\n").as_bytes())
+            .at("instances[0].petal_length")
+            .says("expected a number, got \"x\""),
         csv("an empty cell", b"1,2,,4\n").at("instances[0].petal_length").says("expected a number, got null"),
         csv("NaN", b"NaN,2,3,4\n").at("instances[0].sepal_length").says("expected a number, got \"NaN\""),
         csv("inf", b"1,2,3,-inf\n").at("instances[0].petal_width").says("expected a number, got \"-inf\""),
-        csv("1e999", b"1,1e999,3,4\n").at("instances[0].sepal_width").says("expected a number, got \"1e999\""),
-        csv("beyond f32", b"1,1e39,3,4\n").at("instances[0].sepal_width").says("expected a number that f32 can hold, got 1e39"),
-        csv("a formula", b"=1+1,2,3,4\n").at("instances[0].sepal_length").says("expected a number, got \"=1+1\""),
+        csv("1e999", b"1,1e999,3,4\n")
+            .at("instances[0].sepal_width")
+            .says("expected a number, got \"1e999\""),
+        csv("beyond f32", b"1,1e39,3,4\n")
+            .at("instances[0].sepal_width")
+            .says("expected a number that f32 can hold, got 1e39"),
+        csv("a formula", b"=1+1,2,3,4\n")
+            .at("instances[0].sepal_length")
+            .says("expected a number, got \"=1+1\""),
         csv("an open quote", b"\"1,2,3,4\n1,2,3,4\n").says("expected 4 columns, got 1"),
         csv("no UTF-8", b"1,2,\xff,4\n").says("not CSV"),
         csv("NUL", b"1,2,3,4\x00\n").at("instances[0].petal_width").says("expected a number, got \"4\\0\""),
         csv("semicolons", b"1;2;3;4\n").says("expected 4 columns, got 1 (\"1;2;3;4\")"),
-        csv("a hundred thousand columns", ",".repeat(100_000).as_bytes()).says("expected 4 columns, got 100001"),
-        csv("a cell of a megabyte", ("x".repeat(1 << 20) + ",2,3,4\n").as_bytes()).at("instances[0].sepal_length").says("expected a number"),
+        csv("a hundred thousand columns", ",".repeat(100_000).as_bytes())
+            .says("expected 4 columns, got 100001"),
+        csv("a cell of a megabyte", ("x".repeat(1 << 20) + ",2,3,4\n").as_bytes())
+            .at("instances[0].sepal_length")
+            .says("expected a number"),
         csv("JSON", good.body.as_slice()).says("expected 4 columns, got 8"),
-        Case::post("one row too many", "text/csv", "1,2,3,4\n".repeat(1001)).status(413).code("too_large")
+        Case::post("one row too many", "text/csv", "1,2,3,4\n".repeat(1001))
+            .status(413)
+            .code("too_large")
             .says("expected at most 1000 instances (limit max_instances), got more"),
         Case::post("nothing", "text/csv", "").status(200).says("{\"predictions\":[]}"),
         Case::post("a header only", "text/csv", header).status(200).says("{\"predictions\":[]}"),
-        Case::post("a byte order mark and CRLF", "text/csv", format!("\u{feff}{}1,2,3,4\r\n", header.replace('\n', "\r\n")))
-            .status(200).says("label"),
+        Case::post(
+            "a byte order mark and CRLF",
+            "text/csv",
+            format!("\u{feff}{}1,2,3,4\r\n", header.replace('\n', "\r\n")),
+        )
+        .status(200)
+        .says("label"),
     ];
     hold(&mut server, &good, &cases);
 }

@@ -98,7 +98,7 @@ async fn predict(
         tracing::debug!(model = served.model.name(), log = answer.log, "the predictor's log");
     }
     let response = match (&answer.predictions, wanted(&head.headers)) {
-        (Batch::Media(items), Some(wanted)) if items.len() == 1 && items.iter().all(wanted) => {
+        (Batch::Media(items), Some(wanted)) if items.len() == 1 && items.iter().all(&wanted) => {
             let Batch::Media(mut items) = answer.predictions else { unreachable!("matched above") };
             raw(items.remove(0))
         }

@@ -24,7 +24,12 @@ pub struct Case {
 
 /// What is sent.
 pub enum Send {
-    Request { method: &'static str, path: String, headers: Vec<(String, String)>, body: Vec<u8> },
+    Request {
+        method: &'static str,
+        path: String,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    },
     /// Bytes on a connection of their own, as they are.
     Bytes(Vec<u8>),
 }
@@ -124,7 +129,9 @@ impl Case {
         if !self.status.contains(&answer.status) {
             return Some(format!("expected {:?}, got {} {shown}", self.status, answer.status));
         }
-        if !self.hides.is_empty() && (text.contains(self.hides) || format!("{:?}", answer.headers).contains(self.hides)) {
+        if !self.hides.is_empty()
+            && (text.contains(self.hides) || format!("{:?}", answer.headers).contains(self.hides))
+        {
             return Some(format!("says {:?}, which it has to hide: {shown}", self.hides));
         }
         if self.code.is_empty() {
@@ -204,5 +211,11 @@ pub fn hold_within(server: &mut Server, good: &Good, cases: &[Case], margin_byte
             ));
         }
     }
-    assert!(wrong.is_empty(), "{} of {} answers are wrong:\n{}", wrong.len(), 2 * cases.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} answers are wrong:\n{}",
+        wrong.len(),
+        2 * cases.len(),
+        wrong.join("\n")
+    );
 }
