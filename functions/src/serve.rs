@@ -1,7 +1,7 @@
 //! `ampoule serve`: models over HTTP.
 //!
-//! [`run`] listens, [`connection`] keeps slow callers from holding it, [`routes`] says what is
-//! where, and [`predictions`] is the way of one request.
+//! A [`Server`] listens, `connection` keeps slow callers from holding it, `routes` says what is
+//! where, and `predictions` is the way of one request.
 
 mod body;
 mod connection;

@@ -1,6 +1,6 @@
 //! Steps from a model's outputs to an answer: probabilities, classes, labels, masks.
 //!
-//! Outputs have the instances on their first axis, so a [`Table`](crate::table::Table) holds them. A
+//! Outputs have the instances on their first axis, so a [`Table`] holds them. A
 //! pipeline is a list of [`Step`]s, as a manifest writes it; the flow enters at [`Step::apply`].
 //!
 //! ```
