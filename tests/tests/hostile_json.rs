@@ -6,7 +6,7 @@
 mod table;
 
 use ampoule_tests::{Server, sealed};
-use table::{Case, Good, hold};
+use table::{Case, Good, SETTLED, hold};
 
 const INPUTS: [&str; 4] = ["sepal_length", "sepal_width", "petal_length", "petal_width"];
 const ROW: &str = "[5.1,3.5,1.4,0.2]";
@@ -14,7 +14,8 @@ const SHAPE: &str =
     "expected an object or an array of 4 values (sepal_length, sepal_width, petal_length, petal_width)";
 
 fn iris() -> (Server, Good) {
-    let server = Server::start(&[&sealed("iris").to_string_lossy(), "--max-instances", "1000"]);
+    let server =
+        Server::start_with(&[&sealed("iris").to_string_lossy(), "--max-instances", "1000"], &SETTLED);
     (server, Good::json(&format!("{{\"instances\":[{ROW},[6.0,2.7,5.1,1.6]]}}")))
 }
 
@@ -460,7 +461,7 @@ fn every_dtype_refuses_what_it_cannot_hold() {
         format!("{{{}}}", INSTANCE.iter().map(member).collect::<Vec<_>>().join(","))
     };
     let plain = with("", "");
-    let mut server = Server::start(&[&sealed("typed").to_string_lossy()]);
+    let mut server = Server::start_with(&[&sealed("typed").to_string_lossy()], &SETTLED);
     let good = Good::json(&format!("{{\"instances\":[{plain},{plain}]}}"));
     let mut cases = Vec::new();
     for (input, value, below, says) in [
