@@ -26,10 +26,6 @@ pub(crate) struct Bounds {
 /// Reads a whole body.
 pub(crate) async fn read(headers: &HeaderMap, mut body: Body, bounds: &Bounds) -> Result<Bytes, Refusal> {
     let gzip = is_gzip(headers)?;
-    if headers.contains_key(header::CONTENT_LENGTH) && headers.contains_key(header::TRANSFER_ENCODING) {
-        let why = "expected Content-Length or Transfer-Encoding, got both";
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "ambiguous_length", why).closing());
-    }
     let declared =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > bounds.max_bytes as u64) {
