@@ -1,6 +1,6 @@
 //! The way of one request for predictions: decode, predict, encode.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use ampoule_host::{Batch, Media};
@@ -201,7 +201,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     if let Some(given) = headers.get("x-request-id").filter(plain) {
         return given.clone();
     }
+    static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    HeaderValue::from_str(&format!("{:x}-{number:x}", std::process::id()))
-        .expect("hex digits are a header's text")
+    HeaderValue::from_str(&format!("{:x}-{number:x}", *PROCESS)).expect("hex digits are a header's text")
 }

@@ -1,5 +1,8 @@
 //! [`Graph`]: a sealed graph, run by the host through `wasi:nn`.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use bytemuck::{cast_slice, pod_collect_to_vec};
 
 use crate::batch::axes;
@@ -11,9 +14,17 @@ use crate::table::Table;
 use crate::{Elements, Failure, Tensor};
 
 /// A graph that is ready to compute.
-pub struct Graph {
+#[derive(Clone)]
+pub struct Graph(Rc<Opened>);
+
+struct Opened {
     name: String,
     context: GraphExecutionContext,
+}
+
+thread_local! {
+    /// The graphs opened so far: a sandbox that answers several calls asks for each only once.
+    static OPENED: RefCell<Vec<Graph>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Graph {
@@ -22,9 +33,15 @@ impl Graph {
     /// # Errors
     /// A [`Fault::Model`](crate::Fault::Model) failure that names the graphs that are there.
     pub fn open(name: &str) -> Result<Self, Failure> {
+        let opened = OPENED.with_borrow(|opened| opened.iter().find(|graph| graph.0.name == name).cloned());
+        if let Some(graph) = opened {
+            return Ok(graph);
+        }
         let context = graph::load_by_name(name).and_then(|graph| graph.init_execution_context());
         let context = context.map_err(|error| failure(name, &error))?;
-        Ok(Self { name: name.to_owned(), context })
+        let graph = Self(Rc::new(Opened { name: name.to_owned(), context }));
+        OPENED.with_borrow_mut(|opened| opened.push(graph.clone()));
+        Ok(graph)
     }
 
     /// Computes the outputs for these inputs, matched by name. The first axis of every tensor is
@@ -38,7 +55,7 @@ impl Graph {
         for (name, tensor) in inputs.iter() {
             named.push((name.to_owned(), to_nn(name, tensor)?));
         }
-        let outputs = self.context.compute(named).map_err(|error| failure(&self.name, &error))?;
+        let outputs = self.0.context.compute(named).map_err(|error| failure(&self.0.name, &error))?;
         let mut table = Table::new();
         for (name, tensor) in outputs {
             table.insert(name, from_nn(&tensor)?)?;

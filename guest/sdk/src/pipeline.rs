@@ -17,7 +17,7 @@ pub use mask::{Mask, MaskForm};
 use crate::image::Grid;
 use crate::manifest::GraphFacts;
 use crate::table::Table;
-use crate::{Batch, Dtype, Failure, Manifest, Tensor, results};
+use crate::{Batch, Dtype, Elements, Failure, Manifest, Tensor, results};
 
 /// The manifest's `pipeline`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -181,7 +181,7 @@ impl Pipeline {
         }
         let mut chosen = Table::new();
         for (name, dtype, rank) in &self.outputs {
-            let tensor = table.take(name)?;
+            let tensor = truths(table.take(name)?, *dtype)?;
             if let Some(dtype) = dtype.filter(|&dtype| dtype != tensor.dtype()) {
                 return Err(Failure::model(format!(
                     "output \"{name}\" has another dtype than the signature says"
@@ -192,6 +192,16 @@ impl Pipeline {
             chosen.insert(name.clone(), squeeze(tensor, *rank)?)?;
         }
         Ok(chosen)
+    }
+}
+
+/// `wasi:nn` hands truths over as bytes; where the signature says bool, they are truths again.
+fn truths(tensor: Tensor, dtype: Option<Dtype>) -> Result<Tensor, Failure> {
+    match (dtype, tensor.elements()) {
+        (Some(Dtype::Bool), Elements::U8(items)) => {
+            Tensor::new(tensor.shape(), items.iter().map(|&item| item != 0).collect())
+        }
+        _ => Ok(tensor),
     }
 }
 

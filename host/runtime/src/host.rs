@@ -20,6 +20,9 @@ pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
 /// Bytes of stack that a predictor has.
 const MAX_WASM_STACK_BYTES: usize = 512 << 10;
 
+/// Places of past sandboxes that stay in memory, ready for the next of the same model.
+const WARM_SANDBOXES: u32 = 4;
+
 /// How long a predictor runs before the thread may turn to other calls.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -169,6 +172,8 @@ fn engine_config(limits: &Limits) -> Config {
         .max_core_instance_size(4 << 20)
         .table_elements(MAX_TABLE_ELEMENTS)
         .max_memory_size(limits.memory_bytes.next_multiple_of(64 << 10))
+        // The next call takes the place that is warmest; few warm places are few resident pages.
+        .max_unused_warm_slots(WARM_SANDBOXES)
         .linear_memory_keep_resident(256 << 10)
         .table_keep_resident(16 << 10)
         .async_stack_keep_resident(16 << 10)
