@@ -13,7 +13,7 @@ mod refusal;
 mod routes;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -46,6 +46,25 @@ pub struct Settings {
     pub max_connections: usize,
     /// How long requests in flight may take to finish when the server is asked to stop.
     pub drain_timeout: Duration,
+}
+
+impl Default for Settings {
+    /// For programs of this machine, on a port of the system's choice.
+    fn default() -> Self {
+        Self {
+            host: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            access: Access::ThisMachine,
+            health_route: None,
+            predict_route: None,
+            max_body_bytes: 32 << 20,
+            max_decoded_bytes: 64 << 20,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(10),
+            max_connections: 4096,
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
 }
 
 /// Everything that requests share.

@@ -137,14 +137,8 @@ impl Server {
         self.child.try_wait().expect("it can be asked").is_none()
     }
 
-    /// Asks it to stop, and waits until it has.
-    pub fn stop(mut self) -> std::process::ExitStatus {
-        terminate(self.child.id());
-        self.child.wait().expect("it ends")
-    }
-
     /// Waits until it has ended by itself.
-    pub fn stop_waiting(mut self) -> std::process::ExitStatus {
+    pub fn ended(mut self) -> std::process::ExitStatus {
         self.child.wait().expect("it ends")
     }
 

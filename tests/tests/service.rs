@@ -132,7 +132,7 @@ fn requests_in_flight_finish_when_the_server_is_stopped() {
     terminate(server.process_id());
     let answer = Answer::read(&mut stream).expect("it is answered");
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert!(server.stop_waiting().success());
+    assert!(server.ended().success());
 }
 
 #[test]

@@ -255,7 +255,7 @@ impl Job {
                 Instances::Media(mut items) if self.pictures && items.len() == 1 => picture = items.pop(),
                 predictions => {
                     encode::predictions(&predictions, &self.model.manifest().outputs, b"\n", &mut lines)
-                        .map_err(ampoule_contract)?;
+                        .map_err(ampoule_host::Error::Contract)?;
                     lines.push(b'\n');
                 }
             }
@@ -315,10 +315,6 @@ impl Job {
             stopped,
         }
     }
-}
-
-fn ampoule_contract(why: String) -> ampoule_host::Error {
-    ampoule_host::Error::Contract(why)
 }
 
 /// What tells one state of a file from the next.

@@ -3,7 +3,7 @@
 mod client;
 mod picture;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use self::client::{Client, Load};
 use super::Exit;
 use super::outcome::{Existing, publish};
 use super::seal::seal_path;
-use crate::serve::{Access, Server, Settings};
+use crate::serve::{Server, Settings};
 
 /// Seals the repository's iris and clouds models, serves them, asks them over HTTP, and masks a
 /// folder of pictures.
@@ -61,7 +61,7 @@ impl Demo {
             .collect();
         let scenes = self.models.join("clouds/scenes");
         let rows = super::runtime(None)?.block_on(async {
-            let server = Server::bind(models, settings()).await?;
+            let server = Server::bind(models, Settings::default()).await?;
             let address = server.address()?;
             let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
             let serving = tokio::spawn(server.run(async move {
@@ -194,21 +194,5 @@ fn program() -> PathBuf {
     match here.ok().and_then(|here| program.strip_prefix(here).ok().map(Path::to_owned)) {
         Some(relative) => relative,
         None => program,
-    }
-}
-
-fn settings() -> Settings {
-    Settings {
-        host: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        port: 0,
-        access: Access::ThisMachine,
-        health_route: None,
-        predict_route: None,
-        max_body_bytes: 32 << 20,
-        max_decoded_bytes: 64 << 20,
-        head_timeout: Duration::from_secs(10),
-        body_timeout: Duration::from_secs(10),
-        max_connections: 64,
-        drain_timeout: Duration::from_secs(5),
     }
 }

@@ -48,13 +48,13 @@ pub struct Serve {
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Bytes of a request's body as it comes
-    #[arg(long, default_value_t = 32 << 20, value_name = "BYTES", help_heading = "Limits")]
+    #[arg(long, default_value_t = Settings::default().max_body_bytes, value_name = "BYTES", help_heading = "Limits")]
     max_body_bytes: usize,
     /// Bytes of a request's body once it is decompressed
-    #[arg(long, default_value_t = 64 << 20, value_name = "BYTES", help_heading = "Limits")]
+    #[arg(long, default_value_t = Settings::default().max_decoded_bytes, value_name = "BYTES", help_heading = "Limits")]
     max_decoded_bytes: usize,
     /// Connections at one time
-    #[arg(long, default_value_t = 4096, value_name = "N", help_heading = "Limits")]
+    #[arg(long, default_value_t = Settings::default().max_connections, value_name = "N", help_heading = "Limits")]
     max_connections: usize,
     /// Milliseconds for a request's head
     #[arg(long, default_value_t = 10_000, value_name = "MS", help_heading = "Limits")]

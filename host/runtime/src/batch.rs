@@ -35,21 +35,6 @@ impl Dtype {
             Self::I64 | Self::F64 => 8,
         }
     }
-
-    /// The name that manifests and messages use, such as `f32`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Bool => "bool",
-            Self::U8 => "u8",
-            Self::I8 => "i8",
-            Self::I16 => "i16",
-            Self::I32 => "i32",
-            Self::I64 => "i64",
-            Self::F16 => "f16",
-            Self::F32 => "f32",
-            Self::F64 => "f64",
-        }
-    }
 }
 
 /// Axes of a column: as many as `NumPy` counts.

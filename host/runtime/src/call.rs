@@ -7,10 +7,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Trap};
 
+use crate::Error;
 use crate::batch::Batch;
 use crate::limits::{Limit, Limits};
 use crate::nn::LoadedGraph;
-use crate::{Error, wasi};
 
 /// The predictions of one call.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Sandbox {
             limits,
             tensor_bytes: 0,
             meter: Meter::default(),
-            started: wasi::clock(),
+            started: Instant::now(),
             permit: None,
             entropy: Entropy::System,
             log: Vec::new(),

@@ -5,7 +5,7 @@
 //! of the call. Everything else traps when it is called.
 
 use std::collections::BTreeSet;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentType, Lift, Linker, Lower, Resource, ResourceType};
@@ -223,9 +223,4 @@ fn random_u64(store: &StoreContextMut<'_, Sandbox>) -> Result<u64> {
 
 fn nanoseconds(elapsed: std::time::Duration) -> u64 {
     u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The start of the clock that a sandbox sees.
-pub(crate) fn clock() -> Instant {
-    Instant::now()
 }
