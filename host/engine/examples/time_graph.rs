@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use ampoule_engine::{Dtype, Graph, LoadOptions, Tensor};
+use ampoule_engine::{Graph, LoadOptions};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -28,12 +28,8 @@ fn main() -> Result<(), Failure> {
     if shapes.len() != description.inputs.len() {
         return Err(format!("expected {} shapes, got {}", description.inputs.len(), shapes.len()).into());
     }
-    let inputs = description
-        .inputs
-        .iter()
-        .zip(&shapes)
-        .map(|(info, shape)| Ok((info.name.clone(), fill(info.dtype, shape)?)));
-    let inputs = inputs.collect::<Result<Vec<_>, Failure>>()?;
+    let names = description.inputs.iter().map(|info| info.name.clone());
+    let inputs = graph.sample(&names.zip(shapes).collect())?;
     let start = Instant::now();
     graph.run(inputs.clone())?;
     println!("first run   {:>12.1?}", start.elapsed());
@@ -52,17 +48,4 @@ fn main() -> Result<(), Failure> {
         times[0]
     );
     Ok(())
-}
-
-/// Values from 0 to 7 that differ from one element to the next.
-fn fill(dtype: Dtype, shape: &[usize]) -> Result<Tensor, Failure> {
-    let count = shape.iter().product();
-    let values = (0..count).map(|i| (i * 37 % 71) as f32 / 10.0);
-    let bytes: Vec<u8> = match dtype {
-        Dtype::F32 => values.flat_map(f32::to_le_bytes).collect(),
-        Dtype::F64 => values.flat_map(|x| f64::from(x).to_le_bytes()).collect(),
-        Dtype::I64 => values.flat_map(|x| (x as i64).to_le_bytes()).collect(),
-        other => vec![0; count * other.size_bytes()],
-    };
-    Ok(Tensor::from_le_bytes(dtype, shape, &bytes)?)
 }

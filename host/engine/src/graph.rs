@@ -1,9 +1,15 @@
 //! [`Graph`]: a loaded model, shared by any number of threads.
 
+use std::time::Instant;
+
+use crate::booster::{self, Booster, Margin};
 use crate::cache::Cache;
+use crate::import::{Format, Import, import};
 use crate::plan::Plan;
+use crate::profile::{Clock, Implementation, Profile};
 use crate::read::{Reader, describe};
 use crate::signature::{Description, Dim, TensorInfo};
+use crate::steps::{Rehearsal, Steps};
 use crate::{Error, Tensor};
 
 /// How a model is loaded.
@@ -16,11 +22,13 @@ pub struct LoadOptions {
     /// Shapes to plan for at load and for good, each entry one shape per input in the file's order. Without effect
     /// where one plan serves every shape
     pub warm: Vec<Vec<Vec<usize>>>,
+    /// Whether boosters give their raw scores too; without effect on ONNX
+    pub margin: Margin,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { max_model_bytes: i32::MAX as usize, max_plans: 8, warm: Vec::new() }
+        Self { max_model_bytes: i32::MAX as usize, max_plans: 8, warm: Vec::new(), margin: Margin::Without }
     }
 }
 
@@ -32,21 +40,26 @@ pub struct Graph {
 }
 
 enum Plans {
+    /// No ONNX: trees or weights of a booster.
+    Booster(Box<Booster>),
     /// Every dim is fixed, or the plan holds for any.
     One(Box<Plan>),
     /// Dims are open and decide which kernels are used.
     PerShape(Box<Cache>),
+    /// There is no plan of the whole.
+    Steps(Box<(Steps, Description)>),
 }
 
 impl Graph {
-    /// Parses and optimises an ONNX model. Where dims are open, a graph without convolutions, recurrence and the
+    /// Parses and optimises a model: ONNX, or a booster in a library's own file, whose formats the crate's documentation
+    /// lists. Of ONNX: where dims are open, a graph without convolutions, recurrence and the
     /// like gets one plan for every shape; any other gets a plan per set of shapes, made when they are first seen
     /// (milliseconds to a second) or here, for [`LoadOptions::warm`].
     ///
     /// # Errors
     ///
-    /// `InvalidModel` for bytes that are no ONNX model, that contradict themselves or exceed
-    /// [`LoadOptions::max_model_bytes`]; `Unsupported` for operators and dtypes that are missing here and for weights outside of
+    /// `InvalidModel` for bytes that are no model, that contradict themselves or exceed
+    /// [`LoadOptions::max_model_bytes`]; `Unsupported` for what is missing here (operators, dtypes, objectives) and for weights outside of
     /// the file, which are never looked for; `InvalidInput` for `warm` shapes that the graph does not take.
     pub fn load(bytes: &[u8], options: &LoadOptions) -> Result<Self, Error> {
         let limit = options.max_model_bytes;
@@ -56,11 +69,23 @@ impl Graph {
                 bytes.len()
             )));
         }
+        if let Some(import) = read_booster(bytes)? {
+            return Self::of(import, options);
+        }
         let reader = Reader::new(bytes)?;
         let Description { inputs, outputs, .. } = reader.description.clone();
+        if reader.stepwise {
+            return Self::in_steps(reader);
+        }
         let open = inputs.iter().flat_map(|info| &info.shape).any(|dim| matches!(dim, Dim::Symbol(_)));
         let one = if !open {
-            Some(Plan::build(&reader, None)?)
+            let plan = Plan::build(&reader, None).and_then(|plan| {
+                if plan.is_settled() { Ok(plan) } else { plan.rehearse(&inputs).map(|()| plan) }
+            });
+            match plan {
+                Ok(plan) => Some(plan),
+                Err(error) => return Self::in_steps(reader).map_err(|_| error),
+            }
         } else if reader.shape_bound {
             None
         } else {
@@ -79,12 +104,43 @@ impl Graph {
         Ok(graph)
     }
 
-    /// Reads what a model says about itself. Decodes the file, but neither optimises nor checks the graph.
+    /// # Errors
+    ///
+    /// As `Steps::new`, and for a graph of floats alone, when it can't be run with its own dims.
+    fn in_steps(reader: Reader) -> Result<Self, Error> {
+        let steps = Steps::new(&reader.proto, &reader.onnx)?;
+        let description = reader.description;
+        let (inputs, outputs) = (description.inputs.clone(), description.outputs.clone());
+        let shapes: Vec<Vec<usize>> = inputs
+            .iter()
+            .map(|info| info.shape.iter().map(|dim| if let Dim::Fixed(n) = dim { *n } else { 2 }).collect())
+            .collect();
+        let open = inputs.iter().flat_map(|info| &info.shape).any(|dim| matches!(dim, Dim::Symbol(_)));
+        let shapes: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
+        if let (false, Rehearsal::Failed(error)) = (open, steps.rehearse(&description, &shapes)) {
+            return Err(error);
+        }
+        Ok(Self { inputs, outputs, plans: Plans::Steps(Box::new((steps, description))) })
+    }
+
+    fn of(import: Import, options: &LoadOptions) -> Result<Self, Error> {
+        let Description { inputs, outputs, .. } = booster::describe(&import, options.margin);
+        let plans = Plans::Booster(Box::new(Booster::new(import, options.margin)?));
+        let graph = Self { inputs, outputs, plans };
+        options.warm.iter().try_for_each(|shapes| graph.prepare(shapes))?;
+        Ok(graph)
+    }
+
+    /// Reads what a model says about itself. Decodes the file, but neither optimises nor checks an ONNX graph.
     ///
     /// # Errors
     ///
-    /// `InvalidModel` for bytes that are no ONNX model, `Unsupported` for inputs or outputs that are no tensors.
+    /// `InvalidModel` for bytes that are no model, `Unsupported` for inputs or outputs that are no tensors and for
+    /// boosters that are not run here.
     pub fn describe(bytes: &[u8]) -> Result<Description, Error> {
+        if let Some(import) = read_booster(bytes)? {
+            return Ok(booster::describe(&import, Margin::Without));
+        }
         describe(bytes).map(|(_, description)| description)
     }
 
@@ -114,11 +170,39 @@ impl Graph {
         let inputs = self.in_order(inputs)?;
         match &self.plans {
             Plans::One(plan) => plan.run(&inputs, &self.outputs),
-            Plans::PerShape(cache) => {
-                let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
-                cache.with(&shapes, |plan| plan.run(&inputs, &self.outputs))
+            Plans::PerShape(cache) => cache.run(&inputs),
+            Plans::Steps(steps) => steps.0.run(&steps.1, &inputs),
+            Plans::Booster(booster) => {
+                let answers = booster.run(&inputs[0])?;
+                Ok(self.outputs.iter().map(|info| info.name.clone()).zip(answers).collect())
             }
         }
+    }
+
+    /// Runs the graph once to warm up and then `runs` times, at least once, and measures each node. The times hold for
+    /// these inputs' shapes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Graph::run`].
+    pub fn profile(&self, inputs: Vec<(String, Tensor)>, runs: usize) -> Result<Profile, Error> {
+        let (inputs, runs) = (self.in_order(inputs)?, runs.max(1));
+        let measure = |clock: &Clock| match &self.plans {
+            Plans::One(plan) => plan.measure(clock, &inputs),
+            Plans::PerShape(cache) => cache.measure(clock, &inputs),
+            Plans::Steps(steps) => steps.0.measure(clock, &steps.1, &inputs),
+            Plans::Booster(booster) => {
+                let start = Instant::now();
+                booster.run(&inputs[0])?;
+                clock.add("booster", "Booster", Implementation::Ours, start.elapsed());
+                Ok(())
+            }
+        };
+        measure(&Clock::default())?;
+        let clock = Clock::default();
+        let start = Instant::now();
+        (0..runs).try_for_each(|_| measure(&clock))?;
+        Ok(clock.profile(runs, start.elapsed()))
     }
 
     fn prepare(&self, shapes: &[Vec<usize>]) -> Result<(), Error> {
@@ -137,7 +221,7 @@ impl Graph {
             }
         }
         match &self.plans {
-            Plans::One(_) => Ok(()),
+            Plans::One(_) | Plans::Steps(_) | Plans::Booster(_) => Ok(()),
             Plans::PerShape(cache) => cache.keep(&shapes.iter().map(Vec::as_slice).collect::<Vec<_>>()),
         }
     }
@@ -194,6 +278,11 @@ impl Graph {
         }
         Ok(())
     }
+}
+
+/// `None` for ONNX.
+fn read_booster(bytes: &[u8]) -> Result<Option<Import>, Error> {
+    Format::of(bytes)?.map(|format| import(bytes, format)).transpose()
 }
 
 fn fits(info: &TensorInfo, shape: &[usize]) -> bool {

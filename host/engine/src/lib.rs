@@ -1,7 +1,9 @@
-//! Runs the graphs of models: ONNX through tract, in the caller's thread. Knows nothing of wasm or clouds.
+//! Runs the graphs of models, in the caller's thread: ONNX through tract, and boosters from the files of the libraries
+//! that trained them. Knows nothing of wasm or clouds.
 //!
 //! The flow: [`Graph::load`] reads the bytes (`read`), replaces slow or missing operators (`ops`), builds
-//! a plan (`plan`) or, where dims are open and shapes decide the kernels, one plan per shape (`cache`).
+//! a plan (`plan`) or, where dims are open and shapes decide the kernels, one plan per shape (`cache`). On the way,
+//! convolutions and what lies between them go to kernels of this crate (`conv`).
 //! [`Graph::run`] checks the inputs against what the file declares and runs the plan.
 //!
 //! ```no_run
@@ -18,36 +20,72 @@
 //!
 //! # Operators
 //!
-//! tract's, and of `ai.onnx.ml` this crate's own Scaler, LinearClassifier and TreeEnsemble* (`ops`), which follow
-//! ONNX Runtime where the specification is silent. Trees take f32 or integer features; f64 thresholds and features
-//! are refused.
+//! tract's; this crate's own kernels for what tract lacks or answers otherwise than ONNX says (`kernels`), with which a
+//! graph is run step by step where it can't be planned whole (`steps`); and all of `ai.onnx.ml` that has a tensor form,
+//! with what text pipelines need (`ops`), which follow ONNX Runtime where the specification is silent, and compute in
+//! f32 as it does. Ensembles of trees compare and sum in f32, or in f64 where their attributes or rows are doubles
+//! (`forest`).
+//!
+//! Maps have no form here. A ZipMap gives its scores as `[N, C]` under its own name, with the classes in
+//! [`Description::labels`] in the same order; CastMap and DictVectorizer, which take maps, are refused.
+//!
+//! Conv, ConvTranspose, pools, Resize, Concat of channels, Sigmoid and the like are this crate's own too where they stand
+//! around a convolution in f32 over `[N, C, H, W]` and the processor has AVX2 or AVX-512 (`conv`). Their answers are
+//! those of tract but for the rounding of sums in another order.
+//!
+//! # Boosters
+//!
+//! XGBoost 1.0 to 3.x: models saved as `.json` or `.ubj` (`gbtree`, `dart`, `gblinear`; categorical splits; several
+//! outputs). Raw scores have the library's own bits. Trees behind `best_iteration` are left out.
+//!
+//! LightGBM 2.3 to 4.x: models saved as text, of every objective and kind of boosting, categorical splits; linear trees
+//! are refused. CatBoost: models saved as JSON, symmetric trees and others, of numerical features; others are refused.
+//! Rows are f64 for LightGBM, which compares so, and f32 for the others. Raw scores are within 1e-12 of the library's,
+//! which adds in another order.
+//!
+//! [`compact`] gives a form of them that loads faster. Such a graph has one input, `input` `[N, F]`; NaN is a missing value, and a categorical feature holds the position of
+//! its category in [`Feature::categories`]. Its outputs are `label` `[N]` and `probabilities` `[N, C]` where the
+//! objective is about classes, otherwise `prediction`, `[N]` or `[N, K]`.
 //!
 //! # Dtypes at the boundary
 //!
 //! Inputs and outputs keep the dtype that the file declares. Inside, a graph with f16 weights computes in f32 on
 //! processors without f16 arithmetic (all x86-64 and wasm): an f16 input is widened, an f16 output is rounded
-//! once, at the end. The answer is then closer to the exact one than f16 arithmetic would give.
+//! once, at the end. The answer is then closer to the exact one than f16 arithmetic would give. A graph that is run
+//! step by step rounds after each operator. bf16 and the narrow floats and integers of quantized weights are run so.
 //!
 //! # Not guaranteed
 //!
-//! - Models are trusted: parsing is guarded against panics, but a model may still ask for more memory than there
+//! - ONNX models are trusted: parsing is guarded against panics, but a model may still ask for more memory than there
 //!   is, recurse deeply or compute for ever. Deadlines and memory caps belong to the caller.
 //! - Bit-equal answers between processors, between plans for different shapes, or with other engines.
 //! - Output dims: those in [`Graph::outputs`] are what the file claims; [`Graph::run`] returns what was computed.
 
+mod booster;
 mod cache;
+mod conv;
 mod dtype;
 mod error;
+mod forest;
 mod graph;
+mod import;
+mod kernels;
+mod narrow;
 mod ops;
 mod plan;
 mod precision;
+mod profile;
 mod read;
+mod sample;
 mod signature;
+mod steps;
 mod tensor;
 
+pub use booster::Margin;
 pub use dtype::Dtype;
 pub use error::{Error, ErrorKind};
 pub use graph::{Graph, LoadOptions};
+pub use import::{Feature, FeatureKind, Task, compact};
+pub use profile::{Implementation, NodeTime, OperatorTime, Profile};
 pub use signature::{Description, Dim, TensorInfo};
 pub use tensor::Tensor;

@@ -6,7 +6,9 @@ use crossbeam_queue::ArrayQueue;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::{DatumType, Factoid, TDim, TypedSimplePlan, TypedSimpleState};
 
+use crate::conv;
 use crate::precision::{cast_between, cast_values, dtypes, restore_dtypes, widen};
+use crate::profile::Clock;
 use crate::read::{Reader, guard};
 use crate::signature::{Dim, TensorInfo};
 use crate::{Error, ErrorKind, Tensor};
@@ -45,6 +47,7 @@ impl Plan {
             let mut typed = model.into_typed()?;
             widen(&mut typed)?;
             restore_dtypes(&mut typed, &reader.description.outputs)?;
+            conv::block(&mut typed)?;
             typed.into_optimized()?.into_runnable()
         })?;
         let inputs = dtypes(plan.model(), &plan.model().inputs).zip(&reader.description.inputs);
@@ -57,6 +60,13 @@ impl Plan {
         let state = guard("preparing a state", ErrorKind::Internal, || plan.spawn())?;
         let idle = state.op_states.iter().all(Option::is_none).then(|| ArrayQueue::new(IDLE_STATES));
         Ok(Self { plan, inputs, idle })
+    }
+
+    /// Whether no dim inside depends on values: where one does, a plan may still fail to run.
+    pub(crate) fn is_settled(&self) -> bool {
+        let model = self.plan.model();
+        let facts = model.nodes.iter().flat_map(|node| &node.outputs).map(|outlet| &outlet.fact);
+        facts.into_iter().all(|fact| fact.shape.as_concrete().is_some())
     }
 
     /// Runs once over zeros with 2 for every open dim: what optimises with symbols may still fail to run with them.
@@ -86,6 +96,15 @@ impl Plan {
             Ok((info.name.clone(), Tensor::from_tract(value.clone()).ok_or_else(wrong)?))
         });
         named.collect()
+    }
+
+    /// As [`Plan::run`], with the times of its nodes on `clock`, and without the outputs.
+    pub(crate) fn measure(&self, clock: &Clock, inputs: &[Tensor]) -> Result<(), Error> {
+        guard("running the graph", ErrorKind::InvalidInput, || {
+            let mut values: TVec<TValue> = inputs.iter().map(Tensor::to_tract).collect();
+            cast_values(&mut values, &self.inputs)?;
+            clock.run(&self.plan, values).map(drop)
+        })
     }
 
     fn run_values(&self, mut values: TVec<TValue>) -> Result<TVec<TValue>, Error> {

@@ -3,12 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tract_onnx::Onnx;
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::TDim;
 
 use crate::signature::{Description, Dim, TensorInfo};
-use crate::{Error, ErrorKind, ops};
+use crate::{Dtype, Error, ErrorKind, kernels, ops};
 
 /// Operators whose kernels are chosen by the shape: a plan for open dims would be slow, or fail.
 const SHAPE_BOUND: [&str; 14] = [
@@ -30,11 +31,13 @@ const SHAPE_BOUND: [&str; 14] = [
 
 /// A decoded model and how it is to be read.
 pub(crate) struct Reader {
-    proto: ModelProto,
-    onnx: Onnx,
+    pub(crate) proto: ModelProto,
+    pub(crate) onnx: Onnx,
     pub(crate) description: Description,
     /// Whether plans should be made per shape, where a dim is open.
     pub(crate) shape_bound: bool,
+    /// Whether tract has no plan for it, so that it is run in steps.
+    pub(crate) stepwise: bool,
 }
 
 /// Decodes `bytes`; neither the weights nor the operators are looked at.
@@ -48,12 +51,16 @@ pub(crate) fn describe(bytes: &[u8]) -> Result<(ModelProto, Description), Error>
 
 impl Reader {
     pub(crate) fn new(bytes: &[u8]) -> Result<Self, Error> {
-        let (proto, description) = describe(bytes)?;
+        let (mut proto, description) = describe(bytes)?;
+        proto.graph.iter_mut().for_each(spell_out);
         let mut onnx = onnx().with_ignore_output_shapes(true).with_ignore_output_types(true);
         ops::register(&mut onnx.op_register);
         let graph = proto.graph.as_ref().ok_or_else(|| Error::model("the file holds no graph"))?;
-        let shape_bound = check(graph, &onnx)?;
-        Ok(Self { proto, onnx, description, shape_bound })
+        let opset = proto.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
+        let Check { shape_bound, stepwise } = check(graph, &onnx, opset.map_or(1, |set| set.version))?;
+        let narrow =
+            description.inputs.iter().chain(&description.outputs).any(|i| i.dtype.to_tract().is_none());
+        Ok(Self { proto, onnx, description, shape_bound, stepwise: stepwise || narrow })
     }
 
     /// The graph with the inputs' dims as declared, each open one a symbol. Shapes inside are derived rather than
@@ -69,6 +76,25 @@ impl Reader {
             }
             Ok(model)
         })
+    }
+}
+
+/// Writes down defaults that tract takes for others: a constant is zero in f32 where no value is given, not in f64.
+fn spell_out(graph: &mut GraphProto) {
+    for node in &mut graph.node {
+        if node.op_type == "ConstantOfShape" && node.domain.is_empty() && node.attribute.is_empty() {
+            let zero =
+                TensorProto { dims: vec![1], data_type: 1, float_data: vec![0.0], ..TensorProto::default() };
+            node.attribute.push(AttributeProto {
+                name: "value".to_owned(),
+                r#type: AttributeType::Tensor.into(),
+                t: Some(zero),
+                ..AttributeProto::default()
+            });
+        }
+        for attribute in &mut node.attribute {
+            attribute.g.iter_mut().chain(&mut attribute.graphs).for_each(spell_out);
+        }
     }
 }
 
@@ -102,31 +128,45 @@ fn open_fact(model: &InferenceModel, info: &TensorInfo) -> TractResult<Inference
     Ok(InferenceFact::dt_shape(datum, dims.collect::<TVec<TDim>>()))
 }
 
+/// What the operators of a graph ask for.
+#[derive(Default)]
+struct Check {
+    shape_bound: bool,
+    stepwise: bool,
+}
+
 /// Refuses data outside of the file and operators that nothing implements, naming them; says whether any operator
-/// is shape-bound.
-fn check(graph: &GraphProto, onnx: &Onnx) -> Result<bool, Error> {
-    let mut shape_bound = false;
+/// is shape-bound, and whether any, or the dtype of a constant, is beyond tract.
+fn check(graph: &GraphProto, onnx: &Onnx, opset: i64) -> Result<Check, Error> {
+    let mut found = Check::default();
     graph.initializer.iter().try_for_each(inside)?;
     if !graph.sparse_initializer.is_empty() {
         return Err(Error::unsupported("sparse initializers are not read"));
     }
+    let narrow =
+        |t: &TensorProto| Dtype::from_onnx(t.data_type).is_some_and(|dtype| dtype.to_tract().is_none());
+    found.stepwise |= graph.initializer.iter().any(narrow);
     for node in &graph.node {
-        if !onnx.op_register.0.contains_key(&node.op_type) {
+        let ours = kernels::replaces(node, opset, onnx) || matches!(node.op_type.as_str(), "Loop" | "Scan");
+        if !ours && !onnx.op_register.0.contains_key(&node.op_type) {
             return Err(Error::unsupported(format!("operator {} is not implemented", called(node))));
         }
-        shape_bound |= SHAPE_BOUND.contains(&node.op_type.as_str());
+        found.stepwise |= kernels::replaces(node, opset, onnx) || node.op_type == "Loop";
+        found.shape_bound |= SHAPE_BOUND.contains(&node.op_type.as_str());
         for attribute in &node.attribute {
             attribute.t.iter().chain(&attribute.tensors).try_for_each(inside)?;
             for inner in attribute.g.iter().chain(&attribute.graphs) {
-                shape_bound |= check(inner, onnx)?;
+                let inner = check(inner, onnx, opset)?;
+                found.shape_bound |= inner.shape_bound;
+                found.stepwise |= inner.stepwise;
             }
         }
     }
-    Ok(shape_bound)
+    Ok(found)
 }
 
 /// `Scaler (ai.onnx.ml), node "scale"`.
-fn called(node: &NodeProto) -> String {
+pub(crate) fn called(node: &NodeProto) -> String {
     let domain = if node.domain.is_empty() { "ai.onnx" } else { &node.domain };
     format!("{} ({domain}), node {:?}", node.op_type, node.name)
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use tract_onnx::pb::tensor_shape_proto::dimension::Value;
-use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto, type_proto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto, type_proto};
 
-use crate::{Dtype, Error};
+use crate::{Dtype, Error, Feature, Task};
 
 /// One dim of a shape.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,8 +40,13 @@ pub struct Description {
     pub producer: String,
     /// `metadata_props`, in the file's order
     pub metadata: Vec<(String, String)>,
-    /// Class labels of the last `ai.onnx.ml` classifier in the graph, in the order of its scores
+    /// Class labels of a booster, or of the last classifier or ZipMap of `ai.onnx.ml` in the graph, in the order of its
+    /// scores
     pub labels: Vec<String>,
+    /// The columns of a booster's `input`, where its file names them
+    pub features: Vec<Feature>,
+    /// What a booster is for; none for ONNX
+    pub task: Option<Task>,
 }
 
 impl fmt::Display for Dim {
@@ -67,8 +72,8 @@ impl Description {
         };
         let inputs = graph.input.iter().filter(|i| graph.initializer.iter().all(|t| t.name != i.name));
         let description = Self {
-            inputs: inputs.map(|i| read("input", i)).collect::<Result<_, _>>()?,
-            outputs: graph.output.iter().map(|o| read("output", o)).collect::<Result<_, _>>()?,
+            inputs: inputs.map(|i| read("input", i, graph)).collect::<Result<_, _>>()?,
+            outputs: graph.output.iter().map(|o| read_output(o, graph)).collect::<Result<_, _>>()?,
             doc: [&model.doc_string, &graph.doc_string]
                 .into_iter()
                 .find(|d| !d.is_empty())
@@ -77,6 +82,8 @@ impl Description {
             producer: format!("{} {}", model.producer_name, model.producer_version).trim().to_owned(),
             metadata: model.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
             labels: labels(graph),
+            features: Vec::new(),
+            task: None,
         };
         unique("input", &description.inputs)?;
         unique("output", &description.outputs)?;
@@ -87,14 +94,24 @@ impl Description {
     }
 }
 
-fn read(role: &str, info: &ValueInfoProto) -> Result<TensorInfo, Error> {
+/// As [`read`]. The maps of a ZipMap are no tensor; what is given in their place is the scores.
+fn read_output(info: &ValueInfoProto, graph: &GraphProto) -> Result<TensorInfo, Error> {
+    let zipped = graph.node.iter().find(|node| node.op_type == "ZipMap" && node.output.contains(&info.name));
+    let Some(node) = zipped else { return read("output", info, graph) };
+    let classes: usize = node.attribute.iter().map(|a| a.ints.len() + a.strings.len()).sum();
+    let shape = vec![Dim::Symbol("?".to_owned()), Dim::Fixed(classes)];
+    Ok(TensorInfo { name: info.name.clone(), dtype: Dtype::F32, shape })
+}
+
+fn read(role: &str, info: &ValueInfoProto, graph: &GraphProto) -> Result<TensorInfo, Error> {
     let name = info.name.clone();
     // Sequences and maps are skipped by the decoder, as is a type that is missing.
     let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|t| t.value.as_ref())
     else {
-        let mend = "convert with zipmap off if it is a classifier's";
+        let near = graph.node.iter().find(|node| node.input.contains(&name) || node.output.contains(&name));
+        let operator = near.map(|node| format!(" of operator {}", node.op_type)).unwrap_or_default();
         return Err(Error::unsupported(format!(
-            "{role} {name:?}: expected a tensor, got another type ({mend})"
+            "{role} {name:?}: expected a tensor, got another type{operator} (a map, a sequence or an optional value)"
         )));
     };
     let dtype = Dtype::from_onnx(tensor.elem_type).ok_or_else(|| {
@@ -128,10 +145,10 @@ fn unique(role: &str, infos: &[TensorInfo]) -> Result<(), Error> {
     }
 }
 
-/// Attributes of TreeEnsembleClassifier, LinearClassifier and SVMClassifier (ONNX, `ai.onnx.ml` operators).
+/// Attributes of ZipMap, TreeEnsembleClassifier, LinearClassifier and SVMClassifier (ONNX, `ai.onnx.ml` operators).
 fn labels(graph: &GraphProto) -> Vec<String> {
-    let attributes =
-        graph.node.iter().rev().filter(|n| n.op_type.ends_with("Classifier")).flat_map(|n| &n.attribute);
+    let names = |n: &&NodeProto| n.op_type == "ZipMap" || n.op_type.ends_with("Classifier");
+    let attributes = graph.node.iter().rev().filter(names).flat_map(|n| &n.attribute);
     for attribute in attributes {
         match attribute.name.as_str() {
             "classlabels_int64s" | "classlabels_ints" if !attribute.ints.is_empty() => {

@@ -1,5 +1,9 @@
 //! [`Tensor`]: an immutable, dense, row-major array, shared when cloned.
 
+mod elements;
+
+pub(crate) use elements::volume;
+
 use std::sync::Arc;
 
 use tract_onnx::prelude as tract;
@@ -21,11 +25,11 @@ impl Tensor {
     /// # Errors
     ///
     /// `InvalidInput` if `bytes` is not as long as `shape` and `dtype` say, their product overflows, or a `bool`
-    /// is neither 0 nor 1. `Unsupported` for `bf16` and for `string`, which has no byte form.
+    /// is neither 0 nor 1. `Unsupported` for `string`, which has no byte form.
     pub fn from_le_bytes(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Result<Self, Error> {
-        let Some(datum) = dtype.to_tract().filter(|_| dtype != Dtype::String) else {
+        if dtype == Dtype::String {
             return Err(Error::unsupported(format!("a tensor of {dtype} cannot be made from bytes")));
-        };
+        }
         let expected = shape
             .iter()
             .try_fold(dtype.size_bytes(), |size, &dim| size.checked_mul(dim))
@@ -45,7 +49,7 @@ impl Tensor {
         }
         #[allow(unsafe_code, reason = "the alternative clears the memory before it is overwritten")]
         // SAFETY: the length matches, every bit pattern of these dtypes is a value, and bools were checked.
-        let inner = unsafe { tract::Tensor::from_raw_dt(datum, shape, bytes) }
+        let inner = unsafe { tract::Tensor::from_raw_dt(dtype.storage(), shape, bytes) }
             .map_err(|e| Error::input(format!("{dtype}{shape:?} could not be made")).caused_by(&e))?;
         Ok(Self { inner: Arc::new(inner), dtype })
     }

@@ -4,11 +4,13 @@
 
 mod golden;
 
+use std::error::Error;
+
 use ampoule_engine::{Dtype, Graph, LoadOptions, Tensor};
 use golden::{bytes, f32s, json, load, tensors, widen};
 
 /// Name, atol, rtol.
-const CASES: [(&str, f32, f32); 12] = [
+const CASES: [(&str, f64, f64); 12] = [
     ("linear", 1e-6, 1e-5),
     ("mlp", 1e-6, 1e-5),
     ("cnn", 1e-5, 1e-5),
@@ -37,7 +39,17 @@ fn models_answer_as_the_peer_does() {
 
 #[test]
 fn classifiers_and_ensembles_follow_the_peers_conventions() {
-    let (stream, cases) = (bytes("models/forests.bin"), json("forests"));
+    many("forests");
+}
+
+#[test]
+fn ensembles_in_doubles_follow_the_peer() {
+    many("doubles");
+}
+
+/// Models that lie one behind the other in a file.
+fn many(name: &str) {
+    let (stream, cases) = (bytes(&format!("models/{name}.bin")), json(name));
     let mut rest = stream.as_slice();
     for case in cases["runs"].as_array().unwrap() {
         let (model, after) = rest.split_at(case["length"].as_u64().unwrap() as usize);
@@ -48,6 +60,29 @@ fn classifiers_and_ensembles_follow_the_peers_conventions() {
         compare(title, &graph.run(inputs).unwrap(), &tensors(&case["outputs"]), 1e-6, 1e-6);
     }
     assert!(rest.is_empty());
+}
+
+#[test]
+fn operators_answer_as_the_peer_does() {
+    let (stream, cases) = (bytes("models/operators.bin"), json("operators"));
+    let (mut rest, mut wrong) = (stream.as_slice(), vec![]);
+    for case in cases["runs"].as_array().unwrap() {
+        let (model, after) = rest.split_at(case["length"].as_u64().unwrap() as usize);
+        rest = after;
+        let title = case["title"].as_str().unwrap();
+        let answers = Graph::load(model, &LoadOptions::default())
+            .and_then(|graph| graph.run(tensors(&case["inputs"])))
+            .map_err(|error| error.source().map_or_else(|| error.to_string(), ToString::to_string));
+        match (answers, case.get("outputs")) {
+            (Ok(answers), Some(expected)) => {
+                wrong.extend(differ(title, &answers, &tensors(expected), 1e-6, 1e-5));
+            }
+            (Err(error), Some(_)) => wrong.push(format!("{title}: expected an answer, got {error}")),
+            (Ok(answers), None) => wrong.push(format!("{title}: expected a refusal, got {answers:?}")),
+            (Err(_), None) => {}
+        }
+    }
+    assert!(rest.is_empty() && wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
@@ -82,29 +117,53 @@ fn a_batch_without_rows_has_an_answer_without_rows() {
     assert_eq!((answers[0].1.shape(), answers[1].1.shape()), ([0].as_slice(), [0, 3].as_slice()));
 }
 
-fn compare(title: &str, got: &[(String, Tensor)], expected: &[(String, Tensor)], atol: f32, rtol: f32) {
-    assert_eq!(got.len(), expected.len(), "{title}");
-    for ((name, got), (expected_name, expected)) in got.iter().zip(expected) {
-        assert_eq!(name, expected_name, "{title}");
-        assert_eq!((got.dtype(), got.shape()), (expected.dtype(), expected.shape()), "{title}, {name}");
-        match got.dtype() {
-            Dtype::F32 | Dtype::F16 => {
-                for (at, (a, e)) in floats(got).into_iter().zip(floats(expected)).enumerate() {
-                    let same = a == e || a.is_nan() && e.is_nan() || (a - e).abs() <= atol + rtol * e.abs();
-                    assert!(same, "{title}, {name}[{at}]: expected {e}, got {a}");
-                }
-            }
-            Dtype::String => assert_eq!(got.strings(), expected.strings(), "{title}, {name}"),
-            _ => assert_eq!(got.as_bytes(), expected.as_bytes(), "{title}, {name}"),
-        }
-    }
+fn compare(title: &str, got: &[(String, Tensor)], expected: &[(String, Tensor)], atol: f64, rtol: f64) {
+    let wrong = differ(title, got, expected, atol, rtol);
+    assert!(wrong.is_none(), "{}", wrong.unwrap_or_default());
 }
 
-fn floats(tensor: &Tensor) -> Vec<f32> {
+/// The first difference between two lists of named tensors.
+fn differ(
+    title: &str,
+    got: &[(String, Tensor)],
+    expected: &[(String, Tensor)],
+    atol: f64,
+    rtol: f64,
+) -> Option<String> {
+    let names = |list: &[(String, Tensor)]| -> Vec<String> {
+        list.iter().map(|(name, t)| format!("{name}: {}{:?}", t.dtype(), t.shape())).collect()
+    };
+    if names(got) != names(expected) {
+        return Some(format!(
+            "{title}: expected {}, got {}",
+            names(expected).join(", "),
+            names(got).join(", ")
+        ));
+    }
+    got.iter().zip(expected).find_map(|((name, got), (_, expected))| match got.dtype() {
+        Dtype::F64 | Dtype::F32 | Dtype::F16 => {
+            let near =
+                |a: f64, e: f64| a == e || a.is_nan() && e.is_nan() || (a - e).abs() <= atol + rtol * e.abs();
+            let mut pairs = floats(got).into_iter().zip(floats(expected)).enumerate();
+            let (at, (a, e)) = pairs.find(|(_, (a, e))| !near(*a, *e))?;
+            Some(format!("{title}, {name}[{at}]: expected {e}, got {a}"))
+        }
+        _ => {
+            let same = (got.strings(), got.as_bytes()) == (expected.strings(), expected.as_bytes());
+            let shown =
+                |t: &Tensor| t.strings().map_or_else(|| format!("{:?}", t.as_bytes()), |s| format!("{s:?}"));
+            (!same).then(|| format!("{title}, {name}: expected {}, got {}", shown(expected), shown(got)))
+        }
+    })
+}
+
+fn floats(tensor: &Tensor) -> Vec<f64> {
+    let bytes = tensor.as_bytes();
     match tensor.dtype() {
         Dtype::F16 => {
-            tensor.as_bytes().chunks_exact(2).map(|b| widen(u16::from_le_bytes([b[0], b[1]]))).collect()
+            bytes.chunks_exact(2).map(|b| f64::from(widen(u16::from_le_bytes([b[0], b[1]])))).collect()
         }
-        _ => f32s(tensor),
+        Dtype::F64 => bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect(),
+        _ => f32s(tensor).into_iter().map(f64::from).collect(),
     }
 }

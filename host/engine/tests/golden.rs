@@ -32,7 +32,14 @@ fn tensor(json: &Value) -> Tensor {
     let numbers = || values.iter().map(number);
     let (dtype, bytes): (_, Vec<u8>) = match json["dtype"].as_str().unwrap() {
         "f32" => (Dtype::F32, numbers().flat_map(|x| (x as f32).to_le_bytes()).collect()),
+        "f64" => (Dtype::F64, numbers().flat_map(f64::to_le_bytes).collect()),
         "f16" => (Dtype::F16, numbers().flat_map(|x| half(x as f32).to_le_bytes()).collect()),
+        "i16" => {
+            (Dtype::I16, values.iter().flat_map(|x| (x.as_i64().unwrap() as i16).to_le_bytes()).collect())
+        }
+        "i32" => {
+            (Dtype::I32, values.iter().flat_map(|x| (x.as_i64().unwrap() as i32).to_le_bytes()).collect())
+        }
         "i64" => (Dtype::I64, values.iter().flat_map(|x| x.as_i64().unwrap().to_le_bytes()).collect()),
         "bool" => (Dtype::Bool, values.iter().map(|x| u8::from(x.as_bool().unwrap())).collect()),
         _ => {
@@ -43,7 +50,7 @@ fn tensor(json: &Value) -> Tensor {
     Tensor::from_le_bytes(dtype, &shape, &bytes).unwrap()
 }
 
-fn number(json: &Value) -> f64 {
+pub fn number(json: &Value) -> f64 {
     match json.as_str() {
         Some(text) => text.parse().unwrap(),
         None => json.as_f64().unwrap(),

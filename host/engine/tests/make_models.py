@@ -23,6 +23,7 @@ from xgboost import XGBClassifier
 HERE = Path(__file__).parent
 RANDOM = np.random.default_rng(20250301)
 F32, F16, I64, BOOL = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64, TensorProto.BOOL
+F64 = TensorProto.DOUBLE
 
 
 def normal(*shape, dtype=np.float32):
@@ -38,7 +39,8 @@ def model(nodes, inputs, outputs, weights=(), value_info=(), opset=13):
 
 
 def tensor(name, array):
-    dtype = {"object": "string", "float16": "f16", "float32": "f32", "int64": "i64", "bool": "bool"}[str(array.dtype)]
+    names = {"object": "string", "float16": "f16", "float32": "f32", "float64": "f64", "int64": "i64", "bool": "bool"}
+    dtype = names[str(array.dtype)]
     values = array.ravel().tolist()
     if dtype.startswith("f"):
         # The shortest digits that name the number; JSON has no nan and inf.
@@ -239,7 +241,51 @@ def forests():
     (HERE / "answers" / "forests.json").write_text(json.dumps({"ties": [tensor("x", ties)], "finite": [tensor("x", finite)], "runs": answers}) + "\n")
 
 
+def as_doubles(attributes):
+    """The same trees with their numbers in doubles, which f32 can't tell apart."""
+    doubles = {}
+    for name, values in attributes.items():
+        if name.endswith(("values", "weights")):
+            values = np.array(values, np.float64)
+            values += RANDOM.integers(-2, 3, values.shape) * 2e-16 * np.abs(values)
+            doubles[f"{name}_as_tensor"] = numpy_helper.from_array(values, name)
+        else:
+            doubles[name] = values
+    return doubles
+
+
+def doubles():
+    """Ensembles in doubles."""
+    ties = RANDOM.integers(-4, 5, (35, 3)) / 2
+    ties[8], ties[9, 1], ties[10] = [np.inf, -np.inf, 0], np.nan, np.nan
+    ties[20:] *= 1 + RANDOM.integers(-1, 2, (15, 3)) * 2e-16
+    cases = []
+    for form in ("full", "chain"):
+        for how in ("SUM", "AVERAGE", "MIN", "MAX"):
+            attributes = as_doubles(random_trees(form, 2, "both", False, "target") | {"base_values": [0.5, 0.1]})
+            attributes |= {"n_targets": 2, "aggregate_function": how}
+            cases.append(("TreeEnsembleRegressor", 2, attributes))
+        for classes, transform in ((2, "NONE"), (3, "NONE"), (3, "SOFTMAX"), (2, "LOGISTIC")):
+            attributes = as_doubles(random_trees(form, classes, "both", False, "class"))
+            attributes |= {"classlabels_int64s": list(range(classes)), "post_transform": transform}
+            cases.append(("TreeEnsembleClassifier", classes, attributes))
+    answers, stream = [], bytearray()
+    for operator, scores, attributes in cases:
+        names = ["label", "scores"] if operator == "TreeEnsembleClassifier" else ["scores"]
+        node = helper.make_node(operator, ["x"], names, domain="ai.onnx.ml", **attributes)
+        outputs = [("label", I64, ["N"]), ("scores", F32, ["N", scores])][-len(names):]
+        data = model([node], [("x", F64, ["N", 3])], outputs).SerializeToString()
+        session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
+        answers.append({
+            "title": f"{operator} {len(answers)}", "length": len(data), "inputs": "ties",
+            "outputs": [tensor(n, np.asarray(o)) for n, o in zip(names, session.run(None, {"x": ties}))],
+        })
+        stream += data
+    (HERE / "models" / "doubles.bin").write_bytes(stream)
+    (HERE / "answers" / "doubles.json").write_text(json.dumps({"ties": [tensor("x", ties)], "runs": answers}) + "\n")
+
+
 for folder in ("models", "answers"):
     (HERE / folder).mkdir(exist_ok=True)
-for make in (linear, mlp, images, several, lstm, iris, forests):
+for make in (linear, mlp, images, several, lstm, iris, forests, doubles):
     make()

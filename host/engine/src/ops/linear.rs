@@ -1,31 +1,15 @@
-//! `LinearClassifier` of `ai.onnx.ml` 1: `[N, F]` in, labels `[N]` and scores `[N, C]` in f32 out. tract's takes no
-//! strings for labels, and finds the best class after the transform, where large scores have become equal.
+//! LinearClassifier and LinearRegressor of `ai.onnx.ml` 1: `[N, F]` in, f32 out. tract's classifier takes no strings
+//! for labels, and finds the best class after the transform, where large scores have become equal.
 
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_hir::internal::*;
 
+use super::kernel::{Built, Kernel, built, dims_of, elements, f32s, numeric, rows_of, tensor};
 use super::labels::Labels;
 use super::scores::{Transform, many_classes, pair};
 
-/// The operator; equal only to itself.
-#[derive(Clone, Debug)]
-struct Linear(Arc<Parts>);
-
-#[derive(Debug)]
-struct Parts {
-    labels: Labels,
-    /// `[C, F]`, or `[1, F]` for two classes that share a number
-    coefficients: Vec<f32>,
-    intercepts: Vec<f32>,
-    transform: Transform,
-}
-
-pub(super) fn classifier(
-    _: &ParsingContext,
-    node: &NodeProto,
-) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+pub(super) fn classifier(_: &ParsingContext, node: &NodeProto) -> Built {
     let labels = Labels::read(node, "classlabels_ints")?;
     let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
     let classes = labels.len();
@@ -33,108 +17,125 @@ pub(super) fn classifier(
     let intercepts: Vec<f32> = node.get_attr_opt_vec("intercepts")?.unwrap_or_else(|| vec![0.0; classes]);
     let got = intercepts.len();
     ensure!(got == classes || (got, classes) == (1, 2), "intercepts: expected {classes}, got {got}");
-    let got = coefficients.len();
-    ensure!(
-        got > 0 && got.is_multiple_of(intercepts.len()),
-        "coefficients: expected a multiple of {}, got {got}",
-        intercepts.len()
-    );
     let transform = Transform::parse(node.get_attr_opt("post_transform")?.unwrap_or("NONE"))?;
-    Ok((expand(Linear(Arc::new(Parts { labels, coefficients, intercepts, transform }))), vec![]))
+    built(node, Classifier { labels, weights: Weights::new(coefficients, intercepts)?, transform })
 }
 
-impl Parts {
+pub(super) fn regressor(_: &ParsingContext, node: &NodeProto) -> Built {
+    let targets = usize::try_from(node.get_attr_opt::<i64>("targets")?.unwrap_or(1))?;
+    let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
+    let intercepts: Vec<f32> = node.get_attr_opt_vec("intercepts")?.unwrap_or_default();
+    ensure!((1..=coefficients.len()).contains(&targets), "targets: expected at least 1, got {targets}");
+    let intercepts = match intercepts.len() {
+        0 => vec![0.0; targets],
+        got => {
+            ensure!(got == targets, "intercepts: expected {targets}, got {got}");
+            intercepts
+        }
+    };
+    let transform = Transform::parse(node.get_attr_opt("post_transform")?.unwrap_or("NONE"))?;
+    built(node, Regressor { weights: Weights::new(coefficients, intercepts)?, transform })
+}
+
+/// Sums of weighted features.
+#[derive(Debug)]
+struct Weights {
+    /// `[S, F]`
+    coefficients: Vec<f32>,
+    /// `[S]`
+    intercepts: Vec<f32>,
+}
+
+impl Weights {
+    fn new(coefficients: Vec<f32>, intercepts: Vec<f32>) -> TractResult<Self> {
+        let (sums, got) = (intercepts.len(), coefficients.len());
+        ensure!(
+            got > 0 && got.is_multiple_of(sums),
+            "coefficients: expected a multiple of {sums}, got {got}"
+        );
+        Ok(Self { coefficients, intercepts })
+    }
+
+    /// N, where F is as it must be.
+    fn check(&self, shape: &[usize]) -> TractResult<usize> {
+        let (rows, width) = rows_of(shape);
+        ensure!(width == self.features(), "expected {} features, got {width}", self.features());
+        Ok(rows)
+    }
+
     fn features(&self) -> usize {
         self.coefficients.len() / self.intercepts.len()
     }
 
+    fn sum(&self, x: &[f32], sums: &mut [f32]) {
+        for ((sum, weights), intercept) in
+            sums.iter_mut().zip(self.coefficients.chunks(x.len())).zip(&self.intercepts)
+        {
+            *sum = x.iter().zip(weights).map(|(x, w)| x * w).sum::<f32>() + intercept;
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Classifier {
+    labels: Labels,
+    /// A sum for each class, or one for two classes that share it
+    weights: Weights,
+    transform: Transform,
+}
+
+impl Classifier {
     /// Fills a row's scores and returns the position of its class.
     fn classify(&self, x: &[f32], scores: &mut [f32]) -> usize {
-        for ((score, weights), intercept) in
-            scores.iter_mut().zip(self.coefficients.chunks(x.len())).zip(&self.intercepts)
-        {
-            *score = x.iter().zip(weights).map(|(x, w)| x * w).sum::<f32>() + intercept;
-        }
-        if let ([score, _], 1) = (&*scores, self.intercepts.len()) {
+        self.weights.sum(x, scores);
+        if let ([score, _], 1) = (&*scores, self.weights.intercepts.len()) {
             let score = *score;
             scores.copy_from_slice(&pair(score, self.transform, true));
             return usize::from(score > 0.0);
         }
-        many_classes(scores, None, &[], self.transform)
+        many_classes(scores, self.transform)
     }
 }
 
-impl Expansion for Linear {
-    fn name(&self) -> StaticName {
-        "Linear".into()
+impl Kernel for Classifier {
+    fn facts(&self, inputs: &[TypedFact]) -> TractResult<TVec<TypedFact>> {
+        numeric(inputs[0].datum_type)?;
+        let rows = dims_of(&inputs[0].shape).0;
+        let scores = DatumType::F32.fact([rows.clone(), self.labels.len().to_dim()]);
+        Ok(tvec!(self.labels.datum().fact([rows]), scores))
     }
 
-    fn nboutputs(&self) -> TractResult<usize> {
-        Ok(2)
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        check_input_arity(inputs, 1)?;
-        check_output_arity(outputs, 2)?;
-        solver.equals(&inputs[0].rank, 2)?;
-        solver.equals(&outputs[0].datum_type, self.0.labels.datum())?;
-        solver.equals(&outputs[0].rank, 1)?;
-        solver.equals(&outputs[0].shape[0], &inputs[0].shape[0])?;
-        solver.equals(&outputs[1].datum_type, DatumType::F32)?;
-        solver.equals(&outputs[1].rank, 2)?;
-        solver.equals(&outputs[1].shape[0], &inputs[0].shape[0])?;
-        solver.equals(&outputs[1].shape[1], self.0.labels.len().to_dim())
-    }
-
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        let x = model.wire_node(format!("{prefix}.f32"), cast(DatumType::F32), inputs)?;
-        model.wire_node(prefix, self.clone(), &x)
-    }
-}
-
-impl Op for Linear {
-    fn name(&self) -> StaticName {
-        "Linear".into()
-    }
-
-    op_as_typed_op!();
-}
-
-impl PartialEq for Linear {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for Linear {}
-
-impl TypedOp for Linear {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let rows = inputs[0].shape[0].clone();
-        let scores = DatumType::F32.fact([rows.clone(), self.0.labels.len().to_dim()]);
-        Ok(tvec!(self.0.labels.datum().fact([rows]), scores))
-    }
-
-    as_op!();
-}
-
-impl EvalOp for Linear {
-    op_out_of_plan!();
-
-    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let &[rows, width] = inputs[0].shape() else { bail!("expected rank 2, got {:?}", inputs[0].shape()) };
-        let (features, classes) = (self.0.features(), self.0.labels.len());
-        ensure!(width == features, "linear classifier: expected {features} features, got {width}");
-        let view = inputs[0].try_as_plain_ram()?;
+    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        let (rows, classes) = (self.weights.check(inputs[0].shape())?, self.labels.len());
+        let x = f32s(&inputs[0])?;
         let mut scores = vec![0f32; rows.checked_mul(classes).context("too many rows")?];
-        let each = view.as_slice::<f32>()?.chunks(width).zip(scores.chunks_mut(classes));
-        let picked: Vec<usize> = each.map(|(x, scores)| self.0.classify(x, scores)).collect();
-        let scores = tensor1(&scores).into_shape(&[rows, classes])?;
-        Ok(tvec!(self.0.labels.pick(&picked).into_tvalue(), scores.into_tvalue()))
+        let each = elements::<f32>(&x)?.chunks(self.weights.features()).zip(scores.chunks_mut(classes));
+        let picked: Vec<usize> = each.map(|(x, scores)| self.classify(x, scores)).collect();
+        Ok(tvec!(self.labels.pick(&picked), tensor(&[rows, classes], scores)?))
+    }
+}
+
+#[derive(Debug)]
+struct Regressor {
+    weights: Weights,
+    transform: Transform,
+}
+
+impl Kernel for Regressor {
+    fn facts(&self, inputs: &[TypedFact]) -> TractResult<TVec<TypedFact>> {
+        numeric(inputs[0].datum_type)?;
+        let targets = self.weights.intercepts.len().to_dim();
+        Ok(tvec!(DatumType::F32.fact([dims_of(&inputs[0].shape).0, targets])))
+    }
+
+    fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        let (rows, targets) = (self.weights.check(inputs[0].shape())?, self.weights.intercepts.len());
+        let x = f32s(&inputs[0])?;
+        let mut sums = vec![0f32; rows.checked_mul(targets).context("too many rows")?];
+        for (x, sums) in elements::<f32>(&x)?.chunks(self.weights.features()).zip(sums.chunks_mut(targets)) {
+            self.weights.sum(x, sums);
+            self.transform.apply_to_targets(sums);
+        }
+        Ok(tvec!(tensor(&[rows, targets], sums)?))
     }
 }

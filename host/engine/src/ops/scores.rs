@@ -1,31 +1,6 @@
-//! From the sums of an ensemble to its answer: base values, the conventions for two classes, post-transforms.
-//!
-//! The specification (ONNX, `ai.onnx.ml` TreeEnsembleClassifier and TreeEnsembleRegressor) leaves open what two
-//! classes with weights for one of them, or with one base value, mean. Here it is what ONNX Runtime 1.31 answers,
-//! found by trying (`tests/make_models.py` holds the table).
+//! Post-transforms of `ai.onnx.ml`: from scores to probabilities, as ONNX Runtime 1.31 computes them.
 
 use tract_onnx::tract_hir::internal::*;
-
-/// How the weights of several leaves become one score.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Combine {
-    Sum,
-    Min,
-    Max,
-}
-
-impl Combine {
-    #[inline(always)]
-    pub(super) fn apply(self, total: &mut f32, seen: &mut bool, weight: f32) {
-        *total = match self {
-            Self::Sum => *total + weight,
-            Self::Min if *seen => total.min(weight),
-            Self::Max if *seen => total.max(weight),
-            Self::Min | Self::Max => weight,
-        };
-        *seen = true;
-    }
-}
 
 /// Makes probabilities, or none, of scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +26,13 @@ impl Transform {
         })
     }
 
+    /// A single target is transformed by PROBIT only.
+    pub(super) fn apply_to_targets(self, targets: &mut [f32]) {
+        if targets.len() > 1 || self == Self::Probit {
+            self.apply(targets);
+        }
+    }
+
     pub(super) fn apply(self, scores: &mut [f32]) {
         match self {
             Self::None => {}
@@ -63,7 +45,7 @@ impl Transform {
     }
 }
 
-fn logistic(x: f32) -> f32 {
+pub(super) fn logistic(x: f32) -> f32 {
     let of_magnitude = 1.0 / (1.0 + (-x.abs()).exp());
     if x < 0.0 { 1.0 - of_magnitude } else { of_magnitude }
 }
@@ -92,44 +74,6 @@ fn probit(p: f32) -> f32 {
     std::f32::consts::SQRT_2 * if x < 0.0 { -magnitude } else { magnitude }
 }
 
-/// How an ensemble with two classes is read.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Binary {
-    /// All weights speak of the same one of the two classes.
-    pub(super) one_sided: bool,
-    /// No weight is negative: they are probabilities, and the boundary is 0.5 instead of 0.
-    pub(super) probabilities: bool,
-}
-
-/// Completes the two `scores` of a row and returns the position of its class; `seen` says of which the leaves spoke.
-pub(super) fn two_classes(
-    scores: &mut [f32],
-    seen: &[bool],
-    base: &[f32],
-    transform: Transform,
-    binary: Binary,
-) -> usize {
-    let (mut first, mut second) = (scores[0], scores[1]);
-    match base {
-        // Weights for the second class: its base value and the first sum are the margin.
-        [_, b1] if seen[1] => (first, second) = (-(b1 + first), b1 + first),
-        [b0, b1] => (first, second) = (first + b0, second + b1),
-        [b0] => first += b0,
-        _ => {}
-    }
-    let margin = if seen[1] { second } else { first };
-    let boundary = if binary.one_sided && binary.probabilities { 0.5 } else { 0.0 };
-    let class = usize::from((seen[0] || seen[1]) && margin > boundary);
-    if seen[1] || base.len() == 2 {
-        let shown = |seen, score| if seen { score } else { 0.0 };
-        scores.copy_from_slice(&[shown(seen[0], first), shown(seen[1], second)]);
-        transform.apply(scores);
-    } else {
-        scores.copy_from_slice(&pair(first, transform, binary.one_sided && binary.probabilities));
-    }
-    class
-}
-
 /// Two scores from the one number that stands for both classes.
 pub(super) fn pair(score: f32, transform: Transform, probability: bool) -> [f32; 2] {
     match transform {
@@ -140,28 +84,11 @@ pub(super) fn pair(score: f32, transform: Transform, probability: bool) -> [f32;
     }
 }
 
-/// As [`two_classes`], for three and more, or where every class has its own number (`seen` is `None`).
-pub(super) fn many_classes(
-    scores: &mut [f32],
-    seen: Option<&[bool]>,
-    base: &[f32],
-    transform: Transform,
-) -> usize {
-    scores.iter_mut().zip(base).for_each(|(score, base)| *score += base);
-    let spoken_of = |i: &usize| seen.is_none_or(|seen| seen[*i]) || !base.is_empty();
+/// Transforms the scores of several classes and returns the position of the greatest before that.
+pub(super) fn many_classes(scores: &mut [f32], transform: Transform) -> usize {
     // The first of equals.
     let best = |best: usize, i: usize| if scores[i] > scores[best] { i } else { best };
-    let class = (0..scores.len()).filter(spoken_of).reduce(best).unwrap_or(0);
+    let class = (0..scores.len()).reduce(best).unwrap_or(0);
     transform.apply(scores);
     class
-}
-
-/// The targets of a regressor, whose sums become means where `divisor` is the number of trees.
-pub(super) fn targets(scores: &mut [f32], base: &[f32], divisor: f32, transform: Transform) {
-    for (i, score) in scores.iter_mut().enumerate() {
-        *score = *score / divisor + base.get(i).copied().unwrap_or(0.0);
-    }
-    if scores.len() > 1 || transform == Transform::Probit {
-        transform.apply(scores);
-    }
 }

@@ -1,150 +1,188 @@
-//! `TreeEnsembleClassifier` and `TreeEnsembleRegressor` of `ai.onnx.ml` 1 to 3: `[N, F]` in, scores `[N, C]` in f32
-//! out, after the labels `[N]` for a classifier. tract has the first only, some hundred times slower, and reads
+//! `TreeEnsembleClassifier` and `TreeEnsembleRegressor` of `ai.onnx.ml` 1 to 3, `TreeEnsemble` of 5: `[N, F]` in, scores
+//! `[N, C]` out, after the labels `[N]` for a classifier. tract has the first only, some hundred times slower, and reads
 //! comparisons by `>=` as leaves.
 
-use std::collections::HashMap;
+mod answer;
+mod read;
+mod read5;
 
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_hir::internal::*;
 
-use super::ensemble::{Ensemble, Mode, Raw};
+use self::answer::{Binary, many_classes, two_classes};
 use super::labels::Labels;
-use super::scores::{Binary, Combine, Transform, many_classes, targets, two_classes};
+use super::scores::Transform;
+use crate::forest::{Aggregate, Arithmetic, Compare, Ensemble, Forest, Node, Real, RowType, Rows, Scores};
 
-/// The operator; equal only to itself.
+/// The operator as the file has it; the kernel is chosen when the dtype of the rows is known.
 #[derive(Clone, Debug)]
 struct Trees(Arc<Parts>);
 
 #[derive(Debug)]
 struct Parts {
-    ensemble: Ensemble,
-    base: Vec<f32>,
+    forest: Forest,
+    answer: Answer,
+}
+
+#[derive(Clone, Debug)]
+struct Answer {
     transform: Transform,
     kind: Kind,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Kind {
-    Classifier { labels: Labels, binary: Binary },
-    Regressor { combine: Combine, divisor: f32 },
+    /// Scores are f32.
+    Classifier {
+        labels: Labels,
+        binary: Binary,
+        base: Vec<f64>,
+        /// For each class that no tree always speaks of, the forest's output that counts how many did
+        seen: Vec<Option<usize>>,
+    },
+    /// Scores are f32.
+    Regressor { targets: usize },
+    /// Scores have the dtype of the rows.
+    Ensemble { targets: usize },
 }
 
 type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
-pub(super) fn classifier(_: &ParsingContext, node: &NodeProto) -> Built {
+pub(super) fn classifier(context: &ParsingContext, node: &NodeProto) -> Built {
     let labels = Labels::read(node, "classlabels_int64s")?;
     let classes = labels.len();
     ensure!(classes >= 2, "expected at least 2 class labels, got {classes}");
-    let ensemble = ensemble(node, "class", classes)?;
-    let weights = ensemble.weights();
+    let mut forest = read::forest(context, node, "class", classes)?;
+    forest.check()?;
+    let weights = &forest.weights;
     let binary = Binary {
         one_sided: weights.windows(2).all(|pair| pair[0].0 == pair[1].0),
         probabilities: weights.iter().all(|(_, weight)| *weight >= 0.0),
     };
-    built(node, ensemble, Kind::Classifier { labels, binary })
+    let base = base(context, node, &[0, classes, if classes == 2 { 1 } else { classes }])?;
+    let seen = count_seen(&mut forest);
+    built(node, forest, Kind::Classifier { labels, binary, base, seen })
 }
 
-pub(super) fn regressor(_: &ParsingContext, node: &NodeProto) -> Built {
-    let count: usize = node.get_attr_opt("n_targets")?.unwrap_or(1);
-    let ensemble = ensemble(node, "target", count)?;
-    let (combine, divisor) = match node.get_attr_opt("aggregate_function")?.unwrap_or("SUM") {
-        "SUM" => (Combine::Sum, 1.0),
-        "AVERAGE" => (Combine::Sum, ensemble.trees() as f32),
-        "MIN" => (Combine::Min, 1.0),
-        "MAX" => (Combine::Max, 1.0),
+pub(super) fn regressor(context: &ParsingContext, node: &NodeProto) -> Built {
+    let targets: usize = node.get_attr_opt("n_targets")?.unwrap_or(1);
+    let mut forest = read::forest(context, node, "target", targets)?;
+    forest.base = base(context, node, &[0, targets])?;
+    forest.aggregate = match node.get_attr_opt("aggregate_function")?.unwrap_or("SUM") {
+        "SUM" => Aggregate::Sum,
+        "AVERAGE" => Aggregate::Average(forest.roots.len() as f64),
+        "MIN" => Aggregate::Min,
+        "MAX" => Aggregate::Max,
         other => bail!("aggregate_function: expected SUM, AVERAGE, MIN or MAX, got {other:?}"),
     };
-    built(node, ensemble, Kind::Regressor { combine, divisor })
+    built(node, forest, Kind::Regressor { targets })
 }
 
-fn built(node: &NodeProto, ensemble: Ensemble, kind: Kind) -> Built {
-    for attribute in &node.attribute {
-        ensure!(!attribute.name.ends_with("_as_tensor"), "{}: doubles are not supported", attribute.name);
-    }
-    let base: Vec<f32> = node.get_attr_opt_vec("base_values")?.unwrap_or_default();
-    let two = matches!(kind, Kind::Classifier { .. }) && ensemble.scores == 2;
-    let (expected, got) = (ensemble.scores, base.len());
-    ensure!(got == 0 || got == expected || two && got == 1, "base_values: expected {expected}, got {got}");
+pub(super) fn ensemble(context: &ParsingContext, node: &NodeProto) -> Built {
+    let forest = read5::forest(context, node)?;
+    let kind = Kind::Ensemble { targets: forest.outputs };
+    forest.check()?;
+    let answer = Answer { transform: read5::transform(node)?, kind };
+    Ok((expand(Trees(Arc::new(Parts { forest, answer }))), vec![]))
+}
+
+fn built(node: &NodeProto, forest: Forest, kind: Kind) -> Built {
     let transform = Transform::parse(node.get_attr_opt("post_transform")?.unwrap_or("NONE"))?;
-    Ok((expand(Trees(Arc::new(Parts { ensemble, base, transform, kind }))), vec![]))
+    forest.check()?;
+    Ok((expand(Trees(Arc::new(Parts { forest, answer: Answer { transform, kind } }))), vec![]))
 }
 
-/// The nodes and, from the attributes that start with `prefix`, the weights of the leaves.
-fn ensemble(node: &NodeProto, prefix: &str, scores: usize) -> TractResult<Ensemble> {
-    let trees: Vec<i64> = node.get_attr_vec("nodes_treeids")?;
-    let ids: Vec<i64> = node.get_attr_vec("nodes_nodeids")?;
-    let features: Vec<i64> = node.get_attr_vec("nodes_featureids")?;
-    let values: Vec<f32> = node.get_attr_vec("nodes_values")?;
-    let modes: Vec<&str> = node.get_attr_vec("nodes_modes")?;
-    let yes: Vec<i64> = node.get_attr_vec("nodes_truenodeids")?;
-    let no: Vec<i64> = node.get_attr_vec("nodes_falsenodeids")?;
-    let nan: Vec<i64> = node.get_attr_opt_vec("nodes_missing_value_tracks_true")?.unwrap_or_default();
-    let n = trees.len();
-    let lengths = [ids.len(), features.len(), values.len(), modes.len(), yes.len(), no.len()];
-    ensure!(
-        n > 0 && lengths.iter().all(|l| *l == n),
-        "nodes: expected {n} of each attribute, got {lengths:?}"
-    );
+fn base(context: &ParsingContext, node: &NodeProto, lengths: &[usize]) -> TractResult<Vec<f64>> {
+    let (base, _) = read::numbers(context, node, "base_values")?;
+    let (expected, got) = (lengths[1], base.len());
+    ensure!(lengths.contains(&got), "base_values: expected {expected}, got {got}");
+    Ok(base)
+}
 
-    let places: HashMap<(i64, i64), usize> = (0..n).map(|i| ((trees[i], ids[i]), i)).collect();
-    ensure!(places.len() == n, "two nodes have the same tree and number");
-    let mut raw = Vec::with_capacity(n);
-    for i in 0..n {
-        let mode = mode(modes[i])?;
-        let child = |id: i64| match mode {
-            Mode::Leaf => Ok(0),
-            _ => places
-                .get(&(trees[i], id))
-                .copied()
-                .with_context(|| format!("tree {}, node {}: child {id} does not exist", trees[i], ids[i])),
+/// Gives the forest an output for each class that no tree always speaks of: every leaf that does adds 1 to it.
+fn count_seen(forest: &mut Forest) -> Vec<Option<usize>> {
+    let classes = forest.outputs;
+    let mut certain = vec![false; classes];
+    // For each class the last leaf that spoke of it, and how many of this tree's did.
+    let (mut named, mut leaf) = (vec![(0, 0); classes], 0);
+    for &root in &forest.roots {
+        let (mut waiting, mut classes, before) = (vec![root], vec![], leaf);
+        while let Some(at) = waiting.pop() {
+            match forest.nodes[at as usize] {
+                Node::Branch(branch) => waiting.extend([branch.yes, branch.no]),
+                Node::Leaf { first, count } => {
+                    leaf += 1;
+                    for (class, _) in &forest.weights[first as usize..(first + count) as usize] {
+                        let (last, count) = &mut named[*class as usize];
+                        if *last <= before {
+                            *count = 0;
+                            classes.push(*class);
+                        }
+                        if *last != leaf {
+                            (*last, *count) = (leaf, *count + 1);
+                        }
+                    }
+                }
+            }
+        }
+        for class in classes {
+            certain[class as usize] |= named[class as usize].1 == leaf - before;
+        }
+    }
+    let mut seen = vec![None; classes];
+    for (class, _) in certain.iter().enumerate().filter(|(_, certain)| !**certain) {
+        seen[class] = Some(forest.outputs);
+        forest.outputs += 1;
+    }
+    if forest.outputs == classes {
+        return seen;
+    }
+    let mut placed = Vec::new();
+    for (at, node) in forest.nodes.iter_mut().enumerate() {
+        let Node::Leaf { first, count } = node else { continue };
+        for &(class, weight) in &forest.weights[*first as usize..(*first + *count) as usize] {
+            placed.push((at as u32, class, weight));
+            placed.extend(seen[class as usize].map(|output| (at as u32, output as u32, 1.0)));
+        }
+        *count = 0;
+    }
+    forest.weights = read::place_weights(&mut forest.nodes, placed);
+    seen
+}
+
+impl Answer {
+    fn width(&self) -> usize {
+        match &self.kind {
+            Kind::Classifier { labels, .. } => labels.len(),
+            Kind::Regressor { targets } | Kind::Ensemble { targets } => *targets,
+        }
+    }
+
+    /// Positions of classes, and scores `[rows, width]`, from raw scores of so many `outputs` a row.
+    fn of<A: Real>(&self, sums: &mut [A], outputs: usize) -> (Vec<usize>, Vec<f32>) {
+        let width = self.width();
+        let mut scores = vec![0f32; sums.len() / outputs * width];
+        let rows = sums.chunks_exact_mut(outputs).zip(scores.chunks_exact_mut(width));
+        let Kind::Classifier { binary, base, seen, .. } = &self.kind else {
+            for (sums, scores) in rows {
+                scores.iter_mut().zip(sums).for_each(|(score, sum)| *score = sum.wide() as f32);
+                self.transform.apply_to_targets(scores);
+            }
+            return (vec![], scores);
         };
-        let feature = if mode == Mode::Leaf { 0 } else { u32::try_from(features[i])? };
-        let nan_to_yes = nan.get(i).is_some_and(|flag| *flag != 0);
-        let (yes, no) = (child(yes[i])?, child(no[i])?);
-        raw.push(Raw { mode, feature, value: values[i], nan_to_yes, yes, no, weights: vec![] });
+        let base: Vec<A> = base.iter().map(|base| A::of(*base)).collect();
+        let class = |(sums, scores): (&mut [A], &mut [f32])| {
+            let (sums, counts) = sums.split_at_mut(width);
+            let seen = |class: usize| seen[class].is_none_or(|output| counts[output - width] > A::ZERO);
+            match width {
+                2 => two_classes(sums, [seen(0), seen(1)], &base, self.transform, *binary, scores),
+                _ => many_classes(sums, seen, &base, self.transform, scores),
+            }
+        };
+        (rows.map(class).collect(), scores)
     }
-
-    let attribute = |name: &str| format!("{prefix}_{name}");
-    let leaf_trees: Vec<i64> = node.get_attr_vec(&attribute("treeids"))?;
-    let leaf_ids: Vec<i64> = node.get_attr_vec(&attribute("nodeids"))?;
-    let leaf_scores: Vec<i64> = node.get_attr_vec(&attribute("ids"))?;
-    let weights: Vec<f32> = node.get_attr_vec(&attribute("weights"))?;
-    let lengths = [leaf_trees.len(), leaf_ids.len(), leaf_scores.len()];
-    ensure!(
-        lengths == [weights.len(); 3],
-        "leaves: expected {} of each attribute, got {lengths:?}",
-        weights.len()
-    );
-    for (i, weight) in weights.into_iter().enumerate() {
-        let place = places.get(&(leaf_trees[i], leaf_ids[i])).filter(|place| raw[**place].mode == Mode::Leaf);
-        let place = *place.with_context(|| format!("tree {}: {} is no leaf", leaf_trees[i], leaf_ids[i]))?;
-        let score = u32::try_from(leaf_scores[i])?;
-        ensure!(
-            (score as usize) < scores,
-            "leaf {}: expected a score below {scores}, got {score}",
-            leaf_ids[i]
-        );
-        raw[place].weights.push((score, weight));
-    }
-
-    // A tree's first node is its root, and the trees are added in the order of their roots.
-    let roots: Vec<usize> = (0..n).filter(|i| *i == 0 || trees[*i] != trees[i - 1]).collect();
-    Ensemble::build(&raw, &roots, scores)
-}
-
-fn mode(name: &str) -> TractResult<Mode> {
-    Ok(match name {
-        "BRANCH_LEQ" => Mode::Leq,
-        "BRANCH_LT" => Mode::Lt,
-        "BRANCH_GTE" => Mode::Gte,
-        "BRANCH_GT" => Mode::Gt,
-        "BRANCH_EQ" => Mode::Eq,
-        "BRANCH_NEQ" => Mode::Neq,
-        "LEAF" => Mode::Leaf,
-        _ => bail!("nodes_modes: {name:?} is no mode"),
-    })
 }
 
 impl Expansion for Trees {
@@ -153,7 +191,7 @@ impl Expansion for Trees {
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
-        Ok(if matches!(self.0.kind, Kind::Classifier { .. }) { 2 } else { 1 })
+        Ok(if matches!(self.0.answer.kind, Kind::Classifier { .. }) { 2 } else { 1 })
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -165,31 +203,66 @@ impl Expansion for Trees {
         check_input_arity(inputs, 1)?;
         check_output_arity(outputs, self.nboutputs()?)?;
         solver.equals(&inputs[0].rank, 2)?;
-        if let Kind::Classifier { labels, .. } = &self.0.kind {
+        if let Kind::Classifier { labels, .. } = &self.0.answer.kind {
             solver.equals(&outputs[0].datum_type, labels.datum())?;
             solver.equals(&outputs[0].rank, 1)?;
             solver.equals(&outputs[0].shape[0], &inputs[0].shape[0])?;
         }
         let scores = &outputs[outputs.len() - 1];
-        solver.equals(&scores.datum_type, DatumType::F32)?;
+        match &self.0.answer.kind {
+            Kind::Ensemble { .. } => solver.equals(&scores.datum_type, &inputs[0].datum_type)?,
+            _ => solver.equals(&scores.datum_type, DatumType::F32)?,
+        }
         solver.equals(&scores.rank, 2)?;
         solver.equals(&scores.shape[0], &inputs[0].shape[0])?;
-        solver.equals(&scores.shape[1], self.0.ensemble.scores.to_dim())
+        solver.equals(&scores.shape[1], self.0.answer.width().to_dim())
     }
 
+    /// f64 rows are compared with thresholds, and sums made, in f64; all others in f32 unless the attributes are doubles.
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        let Parts { forest, answer } = &*self.0;
         let datum = model.outlet_fact(inputs[0])?.datum_type;
-        // Thresholds are f32: an f64 that is rounded first could fall on the other side of one.
-        ensure!(
-            datum != DatumType::F64,
-            "expected f32 or integer features, got f64 (cast them to f32 in the model)"
-        );
-        let x = model.wire_node(format!("{prefix}.f32"), cast(DatumType::F32), inputs)?;
-        model.wire_node(prefix, self.clone(), &x)
+        let (row, rows) = match datum {
+            DatumType::F64 => (RowType::F64, DatumType::F64),
+            _ => (RowType::F32, DatumType::F32),
+        };
+        let ensemble = if row == RowType::F64 {
+            let wide = Forest { compare: Compare::F64, arithmetic: Arithmetic::F64, ..forest.clone() };
+            Ensemble::of(&wide, row)?
+        } else {
+            Ensemble::of(forest, row)?
+        };
+        let kernel = TreesKernel(Arc::new(Ready {
+            ensemble,
+            outputs: forest.outputs,
+            answer: answer.clone(),
+            scores: if matches!(answer.kind, Kind::Ensemble { .. }) { rows } else { DatumType::F32 },
+        }));
+        let x = model.wire_node(format!("{prefix}.rows"), cast(rows), inputs)?;
+        let answers = model.wire_node(prefix, kernel, &x)?;
+        match answer.kind {
+            Kind::Ensemble { .. } if datum != rows => {
+                model.wire_node(format!("{prefix}.scores"), cast(datum), &answers)
+            }
+            _ => Ok(answers),
+        }
     }
 }
 
-impl Op for Trees {
+/// The operator with its kernel; equal only to itself.
+#[derive(Clone, Debug)]
+struct TreesKernel(Arc<Ready>);
+
+#[derive(Debug)]
+struct Ready {
+    ensemble: Ensemble,
+    outputs: usize,
+    answer: Answer,
+    /// The dtype of the scores
+    scores: DatumType,
+}
+
+impl Op for TreesKernel {
     fn name(&self) -> StaticName {
         "Trees".into()
     }
@@ -197,58 +270,52 @@ impl Op for Trees {
     op_as_typed_op!();
 }
 
-impl PartialEq for Trees {
+impl PartialEq for TreesKernel {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl Eq for Trees {}
+impl Eq for TreesKernel {}
 
-impl TypedOp for Trees {
+impl TypedOp for TreesKernel {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let rows = inputs[0].shape[0].clone();
-        let scores = DatumType::F32.fact([rows.clone(), self.0.ensemble.scores.to_dim()]);
-        Ok(match &self.0.kind {
+        let scores = self.0.scores.fact([rows.clone(), self.0.answer.width().to_dim()]);
+        Ok(match &self.0.answer.kind {
             Kind::Classifier { labels, .. } => tvec!(labels.datum().fact([rows]), scores),
-            Kind::Regressor { .. } => tvec!(scores),
+            _ => tvec!(scores),
         })
     }
 
     as_op!();
 }
 
-impl EvalOp for Trees {
+impl EvalOp for TreesKernel {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let Parts { ensemble, base, transform, kind } = &*self.0;
+        let Ready { ensemble, outputs, answer, scores: dtype } = &*self.0;
         let &[rows, width] = inputs[0].shape() else { bail!("expected rank 2, got {:?}", inputs[0].shape()) };
-        let needed = ensemble.features.max(1);
-        ensure!(width >= needed, "trees: expected at least {needed} features, got {width}");
+        rows.checked_mul(*outputs).context("too many rows")?;
         let view = inputs[0].try_as_plain_ram()?;
-        let (x, scores) = (view.as_slice::<f32>()?, ensemble.scores);
-        let size = rows.checked_mul(scores).context("too many rows")?;
-        let (mut totals, mut seen) = (vec![0f32; size], vec![false; size]);
-        let combine = if let Kind::Regressor { combine, .. } = kind { *combine } else { Combine::Sum };
-        ensemble.evaluate(x, width, combine, &mut totals, &mut seen);
-        let each = totals.chunks_mut(scores).zip(seen.chunks(scores));
-        let labels = match kind {
-            Kind::Classifier { labels, binary } => {
-                let classes: Vec<usize> = each
-                    .map(|(row, seen)| match scores {
-                        2 => two_classes(row, seen, base, *transform, *binary),
-                        _ => many_classes(row, Some(seen), base, *transform),
-                    })
-                    .collect();
-                Some(labels.pick(&classes).into_tvalue())
-            }
-            Kind::Regressor { divisor, .. } => {
-                each.for_each(|(row, _)| targets(row, base, *divisor, *transform));
-                None
-            }
+        let values = match inputs[0].datum_type() {
+            DatumType::F64 => Rows::F64(view.as_slice()?),
+            _ => Rows::F32(view.as_slice()?),
         };
-        let totals = tensor1(&totals).into_shape(&[rows, scores])?.into_tvalue();
-        Ok(labels.into_iter().chain([totals]).collect())
+        let shape = [rows, answer.width()];
+        let plain = answer.transform == Transform::None && matches!(answer.kind, Kind::Ensemble { .. });
+        let (classes, scores) = match ensemble.scores(values, width)? {
+            Scores::F64(sums) if plain && *dtype == DatumType::F64 => {
+                return Ok(tvec!(tensor1(&sums).into_shape(&shape)?.into_tvalue()));
+            }
+            Scores::F32(mut sums) => answer.of(&mut sums, *outputs),
+            Scores::F64(mut sums) => answer.of(&mut sums, *outputs),
+        };
+        let scores = tensor1(&scores).into_shape(&shape)?.cast_to_dt(*dtype)?.into_owned().into_tvalue();
+        Ok(match &answer.kind {
+            Kind::Classifier { labels, .. } => tvec!(labels.pick(&classes).into_tvalue(), scores),
+            _ => tvec!(scores),
+        })
     }
 }

@@ -1,0 +1,336 @@
+//! [`Kernel`]: a forest made ready to answer, for values of type `T` with sums in `A`.
+//!
+//! Three ways down the trees, which all add the same weights in the same order: values compared as they are (`walk`), or
+//! encoded first (`columns`) and then all branches of shallow trees compared for 64 rows at once (`masks`) or 16 trees
+//! gone down at once (`gathers`). The forest and the processor decide which, tree by tree, when the kernel is made.
+
+use std::ops::Range;
+
+use super::columns::{self, Columns, TILE};
+#[cfg(target_arch = "x86_64")]
+use super::gathers::{self, Gathers};
+use super::leaves::Leaves;
+use super::masks::{Lanes, Masks};
+use super::real::Real;
+use super::walk::Walk;
+use super::{Aggregate, Base, Forest};
+use crate::Error;
+
+/// `T` is f32, or f64 if the forest compares in f64 and rows come in f64. `A` is what [`Forest::arithmetic`] says.
+#[derive(Debug)]
+pub(crate) struct Kernel<T, A> {
+    features: usize,
+    outputs: usize,
+    walk: Walk<T>,
+    leaves: Leaves<A>,
+    coded: Option<Coded<T, A>>,
+    /// Trees that follow each other, and how rows go down them if there are many
+    runs: Vec<(Range<usize>, Way)>,
+    finish: Finish<A>,
+}
+
+/// What goes down the trees by codes.
+#[derive(Debug)]
+struct Coded<T, A> {
+    columns: Columns<T>,
+    lanes: Lanes,
+    masks: Masks<A>,
+    #[cfg(target_arch = "x86_64")]
+    gathers: Option<Gathers<A>>,
+    #[cfg(target_arch = "x86_64")]
+    one: Option<columns::avx512::One>,
+}
+
+/// How rows go down a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Walk,
+    Masks,
+    #[cfg(target_arch = "x86_64")]
+    Gathers,
+}
+
+/// What may be used.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    pub(super) codes: bool,
+    pub(super) lanes: Lanes,
+    pub(super) gathers: bool,
+    /// Deeper trees are not compared whole
+    pub(super) masks_depth: u32,
+}
+
+impl Choice {
+    /// The best for this processor.
+    pub(super) fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        let (lanes, gathers) = (Lanes::detect(), gathers::available());
+        #[cfg(not(target_arch = "x86_64"))]
+        let (lanes, gathers) = (Lanes::Common, false);
+        // Measured with full trees: up to where the next best way takes longer.
+        let masks_depth = match lanes {
+            Lanes::Common => 6,
+            #[cfg(target_arch = "x86_64")]
+            Lanes::Avx2 => 7,
+            #[cfg(target_arch = "x86_64")]
+            Lanes::Avx512 => {
+                if gathers {
+                    6
+                } else {
+                    8
+                }
+            }
+        };
+        Self { codes: true, lanes, gathers, masks_depth }
+    }
+}
+
+/// Fewer rows go one by one.
+const FEW: usize = 12;
+
+/// What is done with aggregated weights.
+#[derive(Debug)]
+struct Finish<A> {
+    aggregate: Aggregate,
+    /// What each output starts from, where the base comes first
+    first: Option<Vec<A>>,
+    /// What is added at the end
+    last: Option<Vec<A>>,
+    scale: A,
+}
+
+impl<T: Real, A: Real> Kernel<T, A> {
+    /// # Errors
+    ///
+    /// As [`Forest::check`].
+    pub(crate) fn of(forest: &Forest) -> Result<Self, Error> {
+        Self::with(forest, Choice::detect())
+    }
+
+    pub(super) fn with(forest: &Forest, choice: Choice) -> Result<Self, Error> {
+        forest.check()?;
+        let (leaves, numbers) = Leaves::of(forest);
+        let coded = if choice.codes { Coded::of(forest, &numbers, &leaves, choice) } else { None };
+        let mut runs: Vec<(Range<usize>, Way)> = Vec::new();
+        for tree in 0..forest.roots.len() {
+            let way = coded.as_ref().map_or(Way::Walk, |coded| coded.way(tree));
+            match runs.last_mut() {
+                Some((trees, last)) if *last == way => trees.end = tree + 1,
+                _ => runs.push((tree..tree + 1, way)),
+            }
+        }
+        let coded = coded.filter(Coded::serves);
+        let base = || forest.base.iter().map(|base| A::of(*base)).collect::<Vec<A>>();
+        let has = |order| forest.base_order == order && !forest.base.is_empty();
+        Ok(Self {
+            features: forest.features,
+            outputs: forest.outputs,
+            walk: Walk::of(forest, &numbers),
+            leaves,
+            coded,
+            runs,
+            finish: Finish {
+                aggregate: forest.aggregate,
+                first: has(Base::First).then(base),
+                last: has(Base::Last).then(base),
+                scale: A::of(forest.scale),
+            },
+        })
+    }
+
+    /// Raw scores `[rows, outputs]` of `rows`, row-major, `width` wide.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for rows narrower than the forest's.
+    pub(crate) fn scores(&self, rows: &[T], width: usize) -> Result<Vec<A>, Error> {
+        let needed = self.features.max(1);
+        if width < needed || !rows.len().is_multiple_of(width) {
+            return Err(Error::input(format!("trees: expected at least {needed} features, got {width}")));
+        }
+        let outputs = self.outputs;
+        let mut scores = vec![self.leaves.start(); rows.len() / width * outputs];
+        if let Some(base) = &self.finish.first {
+            scores.chunks_exact_mut(outputs).for_each(|row| row.copy_from_slice(base));
+        }
+        if rows.len() < FEW * width {
+            for (row, scores) in rows.chunks_exact(width).zip(scores.chunks_exact_mut(outputs)) {
+                self.row(row, scores);
+            }
+        } else {
+            let mut room = Room::of(self);
+            for (rows, scores) in rows.chunks(TILE * width).zip(scores.chunks_mut(TILE * outputs)) {
+                self.tile(rows, width, &mut room, scores);
+            }
+        }
+        scores.chunks_exact_mut(outputs).for_each(|row| self.finish.apply(row));
+        Ok(scores)
+    }
+
+    /// Adds to one row's `scores`.
+    fn row(&self, row: &[T], scores: &mut [A]) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(Coded { columns, gathers: Some(gathers), one, .. }) = &self.coded {
+            let mut codes = [0; 2 * gathers::MAX_STRIDE];
+            match one {
+                Some(one) => one.encode(columns, row, &mut codes),
+                None => columns.encode_one(row, &mut codes),
+            }
+            gathers.one(&self.leaves, &codes, scores);
+            return;
+        }
+        let block = self.walk.block(row, row.len());
+        self.walk.one(0..self.leaves.trees.len(), &block, |tree, leaf| {
+            self.leaves.add(&self.leaves.trees[tree], [leaf].into_iter(), scores, 1);
+        });
+    }
+
+    /// Adds to the `scores` of up to [`TILE`] rows. In between, an output's totals lie side by side.
+    fn tile(&self, rows: &[T], width: usize, room: &mut Room<A>, scores: &mut [A]) {
+        let outputs = self.outputs;
+        for (row, scores) in scores.chunks_exact(outputs).enumerate() {
+            scores.iter().enumerate().for_each(|(output, score)| room.totals[output * TILE + row] = *score);
+        }
+        if let Some(coded) = &self.coded {
+            coded.encode(rows, width, room);
+        }
+        for (trees, way) in &self.runs {
+            match (way, &self.coded) {
+                (Way::Masks, Some(coded)) => {
+                    coded.masks.add(coded.lanes, trees.clone(), &self.leaves, &room.codes, &mut room.totals);
+                }
+                #[cfg(target_arch = "x86_64")]
+                (Way::Gathers, Some(Coded { gathers: Some(gathers), .. })) => {
+                    let count = rows.len() / width;
+                    gathers.many(trees.clone(), &self.leaves, &room.by_row, count, &mut room.totals);
+                }
+                _ => {
+                    let block = self.walk.block(rows, width);
+                    for tree in trees.clone() {
+                        let own = &self.leaves.trees[tree];
+                        self.walk.many(tree, &block, |first, leaves| {
+                            self.leaves.add(own, leaves.iter().copied(), &mut room.totals[first..], TILE);
+                        });
+                    }
+                }
+            }
+        }
+        for (row, scores) in scores.chunks_exact_mut(outputs).enumerate() {
+            scores
+                .iter_mut()
+                .enumerate()
+                .for_each(|(output, score)| *score = room.totals[output * TILE + row]);
+        }
+    }
+}
+
+/// What a tile is worked out in.
+struct Room<A> {
+    /// `[outputs, TILE]`
+    totals: Vec<A>,
+    /// `[columns, TILE]`
+    codes: Vec<u8>,
+    /// `[TILE, stride]`
+    by_row: Vec<u8>,
+}
+
+impl<A: Real> Room<A> {
+    fn of<T>(kernel: &Kernel<T, A>) -> Self {
+        let columns = kernel.coded.as_ref().map_or(0, |coded| coded.columns.count);
+        #[cfg(target_arch = "x86_64")]
+        let stride = match &kernel.coded {
+            Some(Coded { gathers: Some(gathers), .. })
+                if kernel.runs.iter().any(|(_, way)| *way == Way::Gathers) =>
+            {
+                gathers.stride
+            }
+            _ => 0,
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let stride = 0;
+        Self {
+            totals: vec![A::ZERO; kernel.outputs * TILE],
+            codes: vec![0; columns * TILE],
+            by_row: vec![0; stride * TILE],
+        }
+    }
+}
+
+impl<T: Real, A: Real> Coded<T, A> {
+    fn of(forest: &Forest, numbers: &[u32], leaves: &Leaves<A>, choice: Choice) -> Option<Self> {
+        let (columns, places) = Columns::of(forest)?;
+        let masks = Masks::of(forest, &places, numbers, leaves, choice.masks_depth);
+        #[cfg(target_arch = "x86_64")]
+        let gathers =
+            choice.gathers.then(|| Gathers::of(forest, &places, columns.count, numbers, leaves)).flatten();
+        #[cfg(target_arch = "x86_64")]
+        let one = gathers.as_ref().and_then(|_| columns::avx512::One::of(&columns));
+        Some(Self {
+            columns,
+            lanes: choice.lanes,
+            masks,
+            #[cfg(target_arch = "x86_64")]
+            gathers,
+            #[cfg(target_arch = "x86_64")]
+            one,
+        })
+    }
+
+    /// Whether there is any use for codes.
+    fn serves(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if self.gathers.is_some() {
+            return true;
+        }
+        self.masks.any()
+    }
+
+    fn way(&self, tree: usize) -> Way {
+        if self.masks.has(tree) {
+            return Way::Masks;
+        }
+        #[cfg(target_arch = "x86_64")]
+        if self.gathers.is_some() {
+            return Way::Gathers;
+        }
+        Way::Walk
+    }
+
+    fn encode(&self, rows: &[T], width: usize, room: &mut Room<A>) {
+        match self.lanes {
+            #[cfg(target_arch = "x86_64")]
+            Lanes::Avx512 => self.columns.encode(rows, width, &mut room.codes, columns::avx512::rank),
+            _ => self.columns.encode(rows, width, &mut room.codes, columns::rank),
+        }
+        if room.by_row.is_empty() {
+            return;
+        }
+        let stride = room.by_row.len() / TILE;
+        for (column, codes) in room.codes.chunks_exact(TILE).enumerate() {
+            for (row, code) in codes.iter().enumerate() {
+                room.by_row[row * stride + column] = *code;
+            }
+        }
+    }
+}
+
+impl<A: Real> Finish<A> {
+    fn apply(&self, row: &mut [A]) {
+        match self.aggregate {
+            Aggregate::Sum => {}
+            Aggregate::Average(count) => row.iter_mut().for_each(|x| *x = *x / A::of(count)),
+            Aggregate::Min | Aggregate::Max => {
+                row.iter_mut().filter(|x| x.abs() == A::INFINITY).for_each(|x| *x = A::ZERO);
+            }
+        }
+        if self.scale != A::ONE {
+            row.iter_mut().for_each(|x| *x = self.scale * *x);
+        }
+        if let Some(last) = &self.last {
+            row.iter_mut().zip(last).for_each(|(x, base)| *x = *x + *base);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

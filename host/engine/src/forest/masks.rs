@@ -1,0 +1,244 @@
+//! [`Masks`]: shallow trees, every branch of them compared for 64 rows at once.
+//!
+//! A tree is filled up to a perfect one, whose branches need no children's places. All branches of a row are decided,
+//! though the row meets one on each level; a comparison then takes 64 rows for the price of a step of one. A row's leaf
+//! is the number that the outcomes on its way write: on each level, the outcomes of half of the branches are dropped
+//! for each outcome above.
+
+#![allow(unsafe_code, reason = "loads whose places were checked when the trees were laid out")]
+
+mod bytes;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use self::bytes::Bytes;
+use super::columns::{Place, TILE};
+use super::leaves::{Leaves, TreeLeaves};
+use super::real::Real;
+use super::split::ways;
+use super::{Forest, Node};
+
+/// Deeper trees cost more than walking does; and a leaf's number fits a byte.
+pub(super) const MAX_DEPTH: u32 = 8;
+
+/// Branches that perfect trees may have beyond what the forest's size allows.
+const SPARE: usize = 1 << 16;
+
+#[derive(Debug)]
+pub(super) struct Masks<A> {
+    trees: Vec<Option<MaskTree>>,
+    branches: Vec<MaskBranch>,
+    /// For each leaf of each perfect tree its number, and its weight if its tree speaks of one output
+    numbers: Vec<u32>,
+    values: Vec<A>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct MaskTree {
+    depth: u32,
+    branch: u32,
+    leaf: u32,
+    leaves: TreeLeaves,
+}
+
+/// Goes `no`, to the right, where the code at `offset` is `below` or more.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct MaskBranch {
+    offset: u32,
+    /// The same byte four times
+    below: u32,
+}
+
+/// Which instructions there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lanes {
+    /// What every processor of the target has: SSE2, NEON, or simd128 where it is built in
+    Common,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512 F, BW, DQ and VL
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl<A: Real> Masks<A> {
+    /// The trees up to `depth`; others are left to whoever walks.
+    pub(super) fn of(
+        forest: &Forest,
+        places: &[Place],
+        numbers: &[u32],
+        leaves: &Leaves<A>,
+        depth: u32,
+    ) -> Self {
+        let mut masks = Self { trees: vec![], branches: vec![], numbers: vec![], values: vec![] };
+        // A thin tree fills up to many times its size: a file of nothing else must not.
+        let most = 3 * forest.nodes.len() + SPARE;
+        for (root, own) in forest.roots.iter().zip(&leaves.trees) {
+            let deepest = self::depth(forest, *root, depth.min(MAX_DEPTH));
+            let deepest = deepest.filter(|deepest| masks.branches.len() + (1 << deepest) <= most);
+            let tree = deepest.map(|deepest| {
+                let tree = MaskTree {
+                    depth: deepest,
+                    branch: masks.branches.len() as u32,
+                    leaf: masks.numbers.len() as u32,
+                    leaves: *own,
+                };
+                masks.fill(forest, places, numbers, *root, deepest);
+                tree
+            });
+            masks.trees.push(tree);
+        }
+        masks.values = masks.numbers.iter().map(|leaf| leaves.values[*leaf as usize]).collect();
+        masks
+    }
+
+    /// Level by level; below a leaf lie branches that all lead to it.
+    fn fill(&mut self, forest: &Forest, places: &[Place], numbers: &[u32], root: u32, depth: u32) {
+        let mut level = vec![root];
+        for _ in 0..depth {
+            let mut next = Vec::with_capacity(level.len() * 2);
+            for at in level {
+                let Place { column, below } = places[at as usize];
+                self.branches
+                    .push(MaskBranch { offset: column * TILE as u32, below: u32::from_ne_bytes([below; 4]) });
+                match &forest.nodes[at as usize] {
+                    Node::Leaf { .. } => next.extend([at; 2]),
+                    Node::Branch(branch) => next.extend(ways(forest, branch)),
+                }
+            }
+            level = next;
+        }
+        self.numbers.extend(level.into_iter().map(|at| numbers[at as usize]));
+    }
+
+    pub(super) fn has(&self, tree: usize) -> bool {
+        self.trees[tree].is_some()
+    }
+
+    pub(super) fn any(&self) -> bool {
+        self.trees.iter().any(Option::is_some)
+    }
+
+    /// Adds a tree's leaves to `totals` as [`Leaves::add`] does, for rows encoded in `codes`.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the instructions of `B`.
+    #[inline(always)]
+    unsafe fn add_tree<B: Bytes>(&self, tree: &MaskTree, leaves: &Leaves<A>, codes: &[u8], totals: &mut [A]) {
+        let mut found = [0; TILE];
+        let branches = &self.branches[tree.branch as usize..][..(1 << tree.depth) - 1];
+        // SAFETY: the caller's.
+        unsafe {
+            match tree.depth {
+                0 => {}
+                1 => find::<B, 1, 1>(branches, codes, &mut found),
+                2 => find::<B, 2, 3>(branches, codes, &mut found),
+                3 => find::<B, 3, 7>(branches, codes, &mut found),
+                4 => find::<B, 4, 15>(branches, codes, &mut found),
+                5 => find::<B, 5, 31>(branches, codes, &mut found),
+                6 => find::<B, 6, 63>(branches, codes, &mut found),
+                7 => find::<B, 7, 127>(branches, codes, &mut found),
+                _ => find::<B, 8, 255>(branches, codes, &mut found),
+            }
+        }
+        self.add_found(tree, leaves, &found, totals);
+    }
+
+    /// For each row the place of its leaf in the perfect tree.
+    #[inline(always)]
+    fn add_found(&self, tree: &MaskTree, leaves: &Leaves<A>, found: &[u8; TILE], totals: &mut [A]) {
+        let from = tree.leaf as usize;
+        match tree.leaves.output {
+            Some(output) if leaves.adds() => {
+                let values = &self.values[from..][..1 << tree.depth];
+                let totals = &mut totals[output as usize * TILE..][..TILE];
+                for (total, at) in totals.iter_mut().zip(found) {
+                    // The mask says nothing new, but spares the check.
+                    *total = *total + values[*at as usize & (values.len() - 1)];
+                }
+            }
+            _ => {
+                let numbers = &self.numbers[from..][..1 << tree.depth];
+                leaves.add(&tree.leaves, found.iter().map(|at| numbers[*at as usize]), totals, TILE);
+            }
+        }
+    }
+
+    /// Adds these trees' leaves to `totals`, `[outputs, TILE]`, for rows encoded in `codes`.
+    pub(super) fn add(
+        &self,
+        lanes: Lanes,
+        trees: std::ops::Range<usize>,
+        leaves: &Leaves<A>,
+        codes: &[u8],
+        totals: &mut [A],
+    ) {
+        match lanes {
+            Lanes::Common => {
+                for tree in self.trees[trees].iter().flatten() {
+                    // SAFETY: what the target always has.
+                    unsafe { self.add_tree::<bytes::Common>(tree, leaves, codes, totals) }
+                }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Lanes::Avx2 => x86::add_avx2(self, trees, leaves, codes, totals),
+            #[cfg(target_arch = "x86_64")]
+            Lanes::Avx512 => x86::add(self, trees, leaves, codes, totals),
+        }
+    }
+}
+
+/// The deepest leaf below `root`; `None` if it is deeper than `most`.
+fn depth(forest: &Forest, root: u32, most: u32) -> Option<u32> {
+    let (mut waiting, mut deepest) = (vec![(root, 0)], 0);
+    while let Some((at, depth)) = waiting.pop() {
+        deepest = deepest.max(depth);
+        if deepest > most {
+            return None;
+        }
+        if let Node::Branch(branch) = &forest.nodes[at as usize] {
+            waiting.extend([(branch.yes, depth + 1), (branch.no, depth + 1)]);
+        }
+    }
+    Some(deepest)
+}
+
+/// The places of rows' leaves in the perfect tree.
+///
+/// # Safety
+///
+/// The processor has the instructions of `B`.
+#[inline(always)]
+unsafe fn find<B: Bytes, const DEPTH: usize, const BRANCHES: usize>(
+    branches: &[MaskBranch],
+    codes: &[u8],
+    found: &mut [u8; TILE],
+) {
+    for first in (0..TILE).step_by(B::WIDTH) {
+        // SAFETY: the caller's; offsets are those of columns, and `codes` holds a tile of each.
+        unsafe {
+            // 255 where a row goes right.
+            let mut outcomes = [B::splat(0); BRANCHES];
+            for (outcome, branch) in outcomes.iter_mut().zip(branches) {
+                debug_assert!(branch.offset as usize + TILE <= codes.len());
+                let codes = B::load(codes.as_ptr().add(branch.offset as usize + first));
+                *outcome = codes.at_least(B::splat(branch.below as u8));
+            }
+            let (mut ways, mut place) = ([B::splat(0); DEPTH], B::splat(0));
+            for level in 0..DEPTH {
+                let outcomes = &mut outcomes[(1 << level) - 1..(2 << level) - 1];
+                for (above, way) in ways[..level].iter().enumerate() {
+                    let half = 1 << (level - 1 - above);
+                    for at in 0..half {
+                        outcomes[at] = way.choose(outcomes[at + half], outcomes[at]);
+                    }
+                }
+                ways[level] = outcomes[0];
+                place = place.or(outcomes[0].and(B::splat(1 << (DEPTH - 1 - level))));
+            }
+            place.store(found.as_mut_ptr().add(first));
+        }
+    }
+}
