@@ -53,7 +53,6 @@ pub(crate) struct Sandbox {
 pub(crate) enum Entropy {
     System,
     /// At seal time, where the same inputs must give the same bytes.
-    #[cfg_attr(not(feature = "seal"), expect(dead_code, reason = "only sealing asks for it"))]
     Fixed,
 }
 

@@ -155,7 +155,7 @@ impl Drop for Queued<'_> {
 }
 
 /// The settings of every engine that makes or runs our code; code made under others is refused.
-fn engine_config(limits: &Limits) -> Config {
+pub(crate) fn engine_config(limits: &Limits) -> Config {
     let calls = u32::try_from(limits.max_concurrent_calls).unwrap_or(u32::MAX);
     // With reuse, every open model may keep as many idle sandboxes as calls run at one time.
     let sandboxes = calls.saturating_mul(8);

@@ -36,11 +36,12 @@ mod manifest;
 mod model;
 mod nn;
 mod precompiled;
+pub mod profile;
 #[cfg(feature = "seal")]
 pub mod seal;
 mod wasi;
 
-pub use ampoule::{Ampoule, sha256_hex};
+pub use ampoule::{Ampoule, hex, sha256_hex};
 pub use batch::{
     Batch, Column, Dtype as ColumnDtype, Failure, Fault as FailureFault, Media, Numeric, Values,
 };
@@ -50,3 +51,5 @@ pub use host::{Host, HostConfig, Reuse};
 pub use limits::{Limit, Limits};
 pub use manifest::{Dim, Dtype, Field, Form, GraphFacts, GraphTensor, Manifest, is_name};
 pub use model::{Model, Opening};
+#[cfg(feature = "seal")]
+pub use precompiled::package;

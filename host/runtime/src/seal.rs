@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+pub use ampoule_engine::{Feature, FeatureKind};
+
 use ampoule_engine::{Dim as EngineDim, Graph};
 use wasm_encoder::{ComponentSection as _, CustomSection};
 use wasmtime::component::{Component, ComponentNamedList, Instance, Lift, Linker, WasmList};
@@ -23,10 +25,23 @@ use crate::{Ampoule, Error, Limits, Manifest, nn, wasi};
 pub struct GraphFile {
     /// The name that `load-by-name` will find it under.
     pub name: String,
-    /// The ONNX file.
+    /// An ONNX file, or a booster in the form that loads fastest.
     pub bytes: Vec<u8>,
     /// Shapes to be made ready when the ampoule is opened: for each, one shape for each input.
     pub warm: Vec<Vec<Vec<usize>>>,
+}
+
+impl GraphFile {
+    /// `bytes` are an ONNX file, or what XGBoost (JSON or UBJSON), LightGBM (text) or CatBoost (JSON) saved.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] where one of the last can't be used.
+    pub fn new(name: String, bytes: Vec<u8>, warm: Vec<Vec<Vec<usize>>>) -> Result<Self, Error> {
+        match ampoule_engine::compact(&bytes) {
+            Ok(compact) => Ok(Self { name, bytes: compact.unwrap_or(bytes), warm }),
+            Err(source) => Err(Error::Graph { name, source }),
+        }
+    }
 }
 
 /// What a graph's file says of itself.
@@ -36,6 +51,12 @@ pub struct Description {
     pub labels: Vec<String>,
     /// Its documentation; may be empty.
     pub doc: String,
+    /// What wrote it, such as `XGBoost 3.2.0`; may be empty.
+    pub producer: String,
+    /// What a booster was trained for, in its library's words.
+    pub objective: Option<String>,
+    /// The columns of a booster's only input, where its file names them.
+    pub features: Vec<Feature>,
 }
 
 /// Reads what a graph's file says of itself, without making it ready to run.
@@ -58,7 +79,16 @@ pub fn describe(graph: &GraphFile) -> Result<Description, Error> {
         outputs: said.outputs.iter().map(tensor).collect(),
         warm: graph.warm.clone(),
     };
-    Ok(Description { facts, labels: said.labels, doc: said.doc })
+    // Others may keep anything under this name.
+    let objective = said.task.and_then(|_| said.metadata.into_iter().find(|(name, _)| name == "objective"));
+    Ok(Description {
+        facts,
+        labels: said.labels,
+        doc: said.doc,
+        producer: said.producer,
+        objective: objective.map(|(_, objective)| objective),
+        features: said.features,
+    })
 }
 
 fn dim(dim: &EngineDim) -> Dim {
