@@ -17,8 +17,8 @@
 //!
 //! # Not guaranteed
 //! Colour profiles and gamma are ignored, as Pillow ignores them: samples are taken as they are
-//! stored. Lossy formats agree with Pillow to within a few levels, not to the bit. Only the first
-//! page of a TIFF is read. Georeferences are neither read nor written.
+//! stored. JPEG has the samples that Pillow has; lossy WebP agrees with it to within a few levels. Only
+//! the first page of a TIFF is read. Georeferences are neither read nor written.
 
 mod colour;
 mod decode;

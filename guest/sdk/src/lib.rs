@@ -36,6 +36,9 @@
 //! - Bit-equal results of floating point between processors: sums in [`image`] and [`results`] are
 //!   ordered, but the graph's own arithmetic is the host's.
 
+#[cfg(any(test, all(target_family = "wasm", not(target_feature = "atomics"))))]
+#[expect(unsafe_code, reason = "an allocator is")]
+mod allocator;
 mod batch;
 #[doc(hidden)]
 pub mod bindings;

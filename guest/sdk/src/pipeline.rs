@@ -19,6 +19,9 @@ use crate::manifest::GraphFacts;
 use crate::table::Table;
 use crate::{Batch, Dtype, Elements, Failure, Manifest, Tensor, results};
 
+/// Whether pipelines read and draw pictures: known when the crate is built, so that the code goes with it.
+const PICTURES: bool = cfg!(feature = "pictures");
+
 /// The manifest's `pipeline`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -108,7 +111,7 @@ impl Pipeline {
                     _ => Ok(vec![inputs]),
                 }
             }
-            Batch::Media(items) => {
+            Batch::Media(items) if PICTURES => {
                 let steps = self.settings.image.clone().unwrap_or_default();
                 let name = &self.graph()?.inputs.first().ok_or_else(|| no_inputs(self))?.name;
                 let mut computes = Vec::new();
@@ -121,6 +124,7 @@ impl Pipeline {
                 }
                 Ok(computes)
             }
+            Batch::Media(_) => Err(Failure::model("this predictor was built without the code for pictures")),
             Batch::Json(_) => {
                 Err(Failure::model("a model without code takes tables and pictures, not any JSON"))
             }
@@ -132,7 +136,7 @@ impl Pipeline {
     /// # Errors
     /// A [`Fault::Model`](crate::Fault::Model) failure where the outputs are not what the pipeline expects.
     pub fn postprocess(&self, outputs: Vec<Table>, frames: &[Frame]) -> Result<Batch, Failure> {
-        if frames.is_empty() {
+        if frames.is_empty() || !PICTURES {
             let mut table = table::join(outputs)?;
             for step in self.settings.per_tile.iter().chain(&self.settings.results) {
                 step.apply(&mut table)?;

@@ -73,8 +73,9 @@ impl DecodeLimits {
 /// - PNG becomes `u8`, or `u16` where it has 16 bits: grey, grey + alpha, RGB or RGBA. A palette is
 ///   expanded, 1 to 4 bits are stretched to 0–255, a transparent colour becomes alpha. Animations
 ///   are refused.
-/// - JPEG becomes `u8`: grey or RGB; CMYK becomes RGB, taken as inverted as Adobe writes it. More
-///   than 8 bits, lossless and arithmetic coding are refused.
+/// - JPEG becomes `u8`, grey or RGB, with the samples that libjpeg-turbo and Pillow give; CMYK becomes
+///   RGB, taken as inverted as Adobe writes it. More than 8 bits, lossless and arithmetic coding are
+///   refused.
 /// - WebP becomes `u8`: RGB or RGBA. Animations are refused.
 /// - TIFF becomes `u8`, `u16` or `f32` with any number of bands, those beyond RGB included: the first
 ///   page, in strips or tiles, bands together or apart, uncompressed or by LZW, deflate or PackBits,

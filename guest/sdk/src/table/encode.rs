@@ -103,7 +103,7 @@ impl OneHot {
         let kept = self.categories.len() - usize::from(drop < self.categories.len());
         let one = T::from_i64(1).unwrap_or_default();
         let mut items: Vec<T> = zeros(rows.checked_mul(kept))?;
-        search("one-hot", name, tensor, &self.categories, |row, found| {
+        search("one-hot", name, tensor, &self.categories, &mut |row, found| {
             match found {
                 Found::At(category) if category == drop => {}
                 Found::At(category) => {
@@ -196,7 +196,7 @@ impl Ordinal {
         let index = table.position(&self.column, 0)?;
         let (name, tensor) = table.at(index);
         let mut items = Vec::with_capacity(tensor.rows());
-        search("ordinal", name, tensor, &self.categories, |row, found| {
+        search("ordinal", name, tensor, &self.categories, &mut |row, found| {
             let code = match found {
                 Found::At(category) => Some(codes[category]),
                 Found::Unknown => unknown,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 from scipy.signal.windows import tukey
 from ukis_csmask.utils import tile_array, untile_array
 
@@ -41,6 +41,7 @@ def main():
     frames()
     tensors()
     grids()
+    jpeg_corpus()
     text = ",\n".join(
         f'"{kind}": [\n' + ",\n".join("  " + json.dumps(case) for case in cases) + "\n]"
         for kind, cases in CASES.items()
@@ -193,8 +194,8 @@ def jpeg_files():
     pillow("jpeg-cmyk.jpg", "RGB", within=JPEG_WITHIN)
 
 
-# Two decoders may round the cosine transform, the chroma samples and the colours apart.
-JPEG_WITHIN = 4
+# Where libjpeg's own code paths for different processors would differ, they may do so by this.
+JPEG_WITHIN = 1
 
 
 def webp_files():
@@ -314,7 +315,7 @@ def hostile_files():
 
     refused("bomb.jpg", patched(5, [255] * 4), "at most 67108864 pixels, got 65535 x 65535")
     refused("zero.jpg", patched(5, [0, 0]), "the picture is empty")
-    refused("missing.jpg", patched(5, [32, 0]), "")
+    refused("missing.jpg", patched(5, [32, 0]), "it ends before its picture does")
     refused("twelve-bits.jpg", patched(4, [12]), "expected 8 bits, got 12 bits")
     refused("two-components.jpg", patched(9, [2]), "got 2 components")
     refused("arithmetic.jpg", patched(1, [0xC9]), "got SOF 9")
@@ -520,6 +521,137 @@ def grids():
         given = np.moveaxis(answers((len(tiles), 2, tile, tile)), 1, -1)
         blended = untile_array(given, (*size, 2), overlap, smooth_blending=True)
         written(dict(size=tile, overlap=overlap, window="tukey"), size, tiles[:, :, :, 0], np.moveaxis(blended, -1, 0))
+
+
+# JPEG by kind of coding and sampling, in sizes of all remainders. Pillow doesn't write every kind: some are
+# made of others by a change of the header, under which the same blocks are another picture.
+
+
+def jpeg_segments(data):
+    """(marker, start, end) up to the first scan's header."""
+    at, marker = 2, None
+    while marker != 0xDA:
+        marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        yield marker, at, end
+        at = end
+
+
+def jpeg_segment(data, *markers):
+    return next((start, end) for marker, start, end in jpeg_segments(data) if marker in markers)
+
+
+def sampled(data, factors, width, height):
+    """With other sampling factors of the first component, and another size."""
+    start, _ = jpeg_segment(data, 0xC0, 0xC2)
+    size = struct.pack(">HH", height, width)
+    return data[: start + 5] + size + data[start + 9 : start + 11] + bytes([factors]) + data[start + 12 :]
+
+
+def adobe(data, transform):
+    """With Adobe's mark instead of JFIF's or its own."""
+    start, end = jpeg_segment(data, 0xE0, 0xEE)
+    return data[:start] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform]) + data[end:]
+
+
+def apart(planes):
+    """A scan of its own for each component, of which each has its restart markers."""
+    coded = [jpeg_bytes(plane, quality=70, restart_marker_blocks=2) for plane in planes]
+    start, end = jpeg_segment(coded[0], 0xC0)
+    frame = coded[0][start + 4 : start + 9] + b"\3" + b"".join(bytes([number, 0x11, 0]) for number in (1, 2, 3))
+    out = coded[0][:start] + b"\xff\xc0" + struct.pack(">H", len(frame) + 2) + frame
+    for number, data in enumerate(coded, start=1):
+        scan, entropy = jpeg_segment(data, 0xDA)
+        if number == 1:
+            out += data[end:scan]
+        out += data[scan : scan + 5] + bytes([number]) + data[scan + 6 : entropy] + data[entropy:-2]
+    return out + b"\xff\xd9"
+
+
+def without(data, marker):
+    for kind, start, end in reversed(list(jpeg_segments(data))):
+        data = data[:start] + data[end:] if kind == marker else data
+    return data
+
+
+def jpeg_bytes(values, **options):
+    out = io.BytesIO()
+    image = Image.fromarray(values, mode="CMYK") if values.shape[2:] == (4,) else Image.fromarray(values)
+    image.save(out, "jpeg", **options)
+    return out.getvalue()
+
+
+def jpeg_corpus():
+    rng = np.random.default_rng(20250119)
+    ImageFile.MAXBLOCK = 1 << 20  # Pillow's own guess is too small for a progressive file of few pixels.
+
+    def photo(height, width, bands):
+        y, x = np.mgrid[0:height, 0:width]
+        planes = []
+        for band in range(bands):
+            plane = 0.5 + 0.3 * np.sin(x / (5 + 3 * band) + band) * np.cos(y / (7 + band)) + x / width / 5 - 0.1
+            plane[height // 3 : height // 2, width // 4 : width // 2] = band % 2
+            planes.append(plane + rng.normal(0, (0.02, 0.1, 0.25)[band % 3], plane.shape))
+        return np.rint(np.clip(np.stack(planes, axis=-1), 0, 1) * 255).astype(np.uint8)
+
+    def read_back(name, data, mode="RGB"):
+        save(f"jpeg-{name}.jpg", data)
+        pillow(f"jpeg-{name}.jpg", mode, within=JPEG_WITHIN)
+
+    qualities = [30, 50, 75, 85, 95]
+    for width, height in [(1, 1), (3, 5), (5, 3), (8, 16), (17, 15), (67, 43)]:
+        for kind in ("baseline", "progressive"):
+            size = f"{width}x{height}-{kind}"
+            options = dict(quality=qualities[0], progressive=kind == "progressive")
+            qualities = qualities[1:] + qualities[:1]
+            for subsampling in ("4:4:4", "4:2:2", "4:2:0"):
+                data = jpeg_bytes(photo(height, width, 3), subsampling=subsampling, **options)
+                read_back(f"{subsampling.replace(':', '')}-{size}", data)
+            read_back(f"grey-{size}", jpeg_bytes(photo(height, width, 1)[:, :, 0], **options), "L")
+            # Whole units, because the last blocks of a progressive scan depend on the size.
+            across, down, cut = -(-width // 16), -(-height // 16), 5 if kind == "baseline" else 0
+            data = jpeg_bytes(photo(down * 16, across * 16, 3), subsampling="4:2:2", **options)
+            read_back(f"440-{size}", sampled(data, 0x12, across * 8 - cut, down * 32 - cut))
+            data = jpeg_bytes(photo(down * 16, across * 16, 3), subsampling="4:2:0", **options)
+            read_back(f"411-{size}", sampled(data, 0x41, across * 32 - cut, down * 8 - cut))
+            read_back(f"tall-{size}", sampled(data, 0x14, across * 8 - cut, down * 32 - cut))
+            if width in (1, 17):
+                for subsampling in ("4:4:4", "4:2:0"):
+                    name = f"{subsampling.replace(':', '')}-{size}"
+                    data = jpeg_bytes(photo(height, width, 4), subsampling=subsampling, **options)
+                    read_back(f"inks-{name}", data)
+                    read_back(f"chroma-inks-{name}", adobe(data, 2))
+                data = jpeg_bytes(photo(height, width, 3), subsampling="4:4:4", **options)
+                read_back(f"rgb-{size}", adobe(data, 0))
+                read_back(f"adobe-chroma-{size}", adobe(data, 1))
+    for kind in (False, True):
+        for interval in (dict(restart_marker_blocks=1), dict(restart_marker_rows=1), dict(restart_marker_blocks=7)):
+            data = jpeg_bytes(photo(33, 40, 3), subsampling="4:2:0", progressive=kind, **interval)
+            read_back(f"restart-{'progressive' if kind else 'baseline'}-{'-'.join(map(str, interval.values()))}-{next(iter(interval))[-4:]}", data)
+    whole = jpeg_bytes(photo(20, 26, 3), subsampling="4:2:0", quality=60)
+    read_back("no-tables", without(whole, 0xC4))
+    read_back("unmarked-inks", without(jpeg_bytes(photo(9, 13, 4)), 0xEE))
+    scans = apart([photo(20, 26, 1)[:, :, 0] for _ in range(3)])
+    read_back("apart", scans)
+
+    _, entropy = jpeg_segment(whole, 0xDA)
+    scan, _ = jpeg_segment(whole, 0xDA)
+    refused("scan-twice.jpg", whole[:-2] + whole[scan:], "a scan doesn't go on where another ended")
+    refused("scan-missing.jpg", scans[: scans.index(b"\xff\xda\0\x08\1\2")] + b"\xff\xd9", "a component is missing")
+    refused("scan-short.jpg", whole[: entropy + (len(whole) - entropy) // 2] + b"\xff\xd9", "it ends before its picture does")
+    refused("no-steps.jpg", without(whole, 0xDB), "a quantisation table is missing")
+    refused("no-frame.jpg", without(whole, 0xC0), "its frame is missing")
+    refused("no-scan.jpg", whole[:scan] + b"\xff\xd9", "a component is missing")
+    refused("fourteen-blocks.jpg", sampled(whole, 0x43, 26, 20), "more than 10 blocks in a unit")
+    thirds, at = sampled(whole, 0x31, 26, 20), jpeg_segment(whole, 0xC0)[0] + 14
+    refused("thirds.jpg", thirds[:at] + b"\x21" + thirds[at + 1 :], "factors that divide the largest, 3 x 1, got 2 x 1")
+    at = jpeg_segment(whole, 0xC0)[0] + 10
+    none = b"".join(bytes([number, 0, 0]) for number in (1, 2, 3))
+    refused("no-factors.jpg", whole[:at] + none + whole[at + 9 :], "a sampling factor is none of 1 to 4")
+    marked = jpeg_bytes(photo(20, 26, 3), restart_marker_blocks=1)
+    at = marked.index(b"\xff\xd1")
+    refused("restart-missing.jpg", marked[:at] + marked[at + 2 :], "a restart marker is missing")
+    codes, _ = jpeg_segment(whole, 0xC4)
+    refused("codes-overfull.jpg", whole[: codes + 5] + b"\3" + whole[codes + 6 :], "a Huffman table")
 
 
 if __name__ == "__main__":
