@@ -1,4 +1,5 @@
-//! Builds the predictor of models without code, so that `ampoule` carries it.
+//! Builds the predictors of models without code, so that `ampoule` carries them: one with the code for
+//! pictures, and a small one without it.
 
 #[path = "src/guest_build.rs"]
 mod guest_build;
@@ -6,6 +7,12 @@ mod guest_build;
 use std::path::Path;
 
 fn main() {
+    fold_equal_functions();
+    // What serves in a cloud seals nothing.
+    if std::env::var_os("CARGO_FEATURE_CLI").is_none() {
+        println!("cargo::rerun-if-changed=build.rs");
+        return;
+    }
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let guest = here.join("../guest");
     for watched in ["wit", "sdk/src", "sdk/Cargo.toml", "prebuilt/src", "prebuilt/Cargo.toml"] {
@@ -13,8 +20,35 @@ fn main() {
     }
     println!("cargo::rerun-if-changed=src/guest_build.rs");
     let out = std::env::var_os("OUT_DIR").expect("cargo sets it");
-    match guest_build::build(&guest.join("prebuilt"), &Path::new(&out).join("guest")) {
-        Ok(component) => println!("cargo::rustc-env=AMPOULE_PREBUILT={}", component.display()),
-        Err(why) => println!("cargo::error={why}"),
+    let out = Path::new(&out);
+    let prebuilt: [(_, _, &[&str]); 2] = [
+        ("AMPOULE_PREBUILT_PICTURES", "pictures.wasm", &[]),
+        ("AMPOULE_PREBUILT_TABLES", "tables.wasm", &["--no-default-features"]),
+    ];
+    for (variable, name, arguments) in prebuilt {
+        // Both in one folder, so that what they share is built once; the second takes the first one's place there.
+        let built = guest_build::build(&guest.join("prebuilt"), &out.join("guest"), arguments);
+        let kept = built.and_then(|component| {
+            let kept = out.join(name);
+            std::fs::copy(component, &kept).map_err(|cause| format!("{}: {cause}", kept.display()))?;
+            Ok(kept)
+        });
+        match kept {
+            Ok(component) => println!("cargo::rustc-env={variable}={}", component.display()),
+            Err(why) => println!("cargo::error={why}"),
+        }
+    }
+}
+
+/// Functions whose code is equal, and there are many in generic code, are kept once: some 3 % of a program.
+/// The linker that comes with Rust for this target can do that; another may not know the word.
+fn fold_equal_functions() {
+    let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|given| given == value);
+    let own = is("CARGO_CFG_TARGET_ARCH", "x86_64")
+        && is("CARGO_CFG_TARGET_OS", "linux")
+        && is("CARGO_CFG_TARGET_ENV", "gnu")
+        && std::env::var_os("RUSTC_LINKER").is_none();
+    if own {
+        println!("cargo::rustc-link-arg-bins=-Wl,--icf=all");
     }
 }

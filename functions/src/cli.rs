@@ -3,13 +3,16 @@
 mod batch;
 mod cache;
 mod demo;
+mod deploy;
 mod exit;
 mod input;
 mod inspect;
 mod limits;
 mod new;
 mod outcome;
+mod package;
 mod predict;
+mod profile;
 mod progress;
 mod seal;
 mod serve;
@@ -32,8 +35,11 @@ Examples:
   ampoule seal models/iris -o iris.wasm         seal a model by its ampoule.toml
   ampoule inspect iris.wasm                     what it takes and gives
   ampoule predict iris.wasm rows.csv            predictions for a table
+  ampoule profile iris.wasm                     where a model's time goes, node by node
   ampoule serve iris.wasm                       http://127.0.0.1:8080/docs
   ampoule batch clouds.wasm scenes/ masks/      a folder of pictures to a folder of masks
+  ampoule package lambda iris.wasm              a zip for AWS Lambda
+  ampoule deploy aws iris.wasm --dry-run        all that puts it on AWS
 
 Exit codes: 0 done; 1 the ampoule or the machine is at fault; 2 the command line is;
 3 some inputs are (the others were done); 130 stopped.";
@@ -44,8 +50,11 @@ enum Command {
     Seal(seal::Seal),
     Inspect(inspect::Inspect),
     Predict(predict::Predict),
+    Profile(profile::Profile),
     Serve(serve::Serve),
     Batch(batch::Batch),
+    Package(package::Package),
+    Deploy(deploy::Deploy),
     Demo(demo::Demo),
     Completions(Completions),
 }
@@ -70,8 +79,11 @@ impl Arguments {
             Command::Seal(seal) => seal.run(),
             Command::Inspect(inspect) => inspect.run(),
             Command::Predict(predict) => predict.run(),
+            Command::Profile(profile) => profile.run(),
             Command::Serve(serve) => serve.run(),
             Command::Batch(batch) => batch.run(),
+            Command::Package(package) => package.run(),
+            Command::Deploy(deploy) => deploy.run(),
             Command::Demo(demo) => demo.run(),
             Command::Completions(Completions { shell }) => {
                 let mut out = Vec::new();

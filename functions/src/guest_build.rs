@@ -9,11 +9,11 @@ use std::process::Command;
 /// The target that makes a component.
 pub const TARGET: &str = "wasm32-wasip2";
 
-/// Builds the crate in `folder` and gives the component's path.
+/// Builds the crate in `folder`, with more `arguments` for cargo, and gives the component's path.
 ///
 /// # Errors
 /// One line: the target is missing and can't be added, or the build failed (its output was shown).
-pub fn build(folder: &Path, target_dir: &Path) -> Result<PathBuf, String> {
+pub fn build(folder: &Path, target_dir: &Path, arguments: &[&str]) -> Result<PathBuf, String> {
     add_target(folder)?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let manifest = folder.join("Cargo.toml");
@@ -21,6 +21,7 @@ pub fn build(folder: &Path, target_dir: &Path) -> Result<PathBuf, String> {
     let status = Command::new(cargo)
         .arg("build")
         .args(["--release", "--target", TARGET])
+        .args(arguments)
         .arg("--manifest-path")
         .arg(&manifest)
         .arg("--target-dir")

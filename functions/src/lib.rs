@@ -1,10 +1,25 @@
 //! The ampoule command, its server and its cloud functions.
 //!
 //! A caller's bytes enter through [`wire`], go to a model, and leave through it again; [`serve`]
-//! does so over HTTP, [`cli`] at a terminal. This crate is the only one that knows of HTTP, of
-//! folders of files and of environment variables.
+//! does so over HTTP, `cli` at a terminal, [`lambda`] for the [`event`]s of AWS and [`cloud`] for those
+//! of Google Cloud and Azure. Whole files go through [`rows`]. This crate is the only one that knows of
+//! HTTP, of folders of files and of environment variables.
 
+#[cfg(feature = "cli")]
 pub mod cli;
+pub mod cloud;
+pub mod event;
+#[cfg(all(target_os = "linux", target_env = "gnu", not(feature = "cli")))]
+mod glibc;
+#[cfg(feature = "cli")]
 pub mod guest_build;
+pub mod job;
+pub mod lambda;
+pub mod lazy;
+pub mod log;
+pub mod resources;
+pub mod rows;
 pub mod serve;
+pub mod settings;
+pub mod store;
 pub mod wire;

@@ -3,14 +3,18 @@
 //! A [`Server`] listens, `connection` keeps slow callers from holding it, `routes` says what is
 //! where, and `predictions` is the way of one request.
 
+mod accept;
 mod body;
 mod connection;
+mod container;
+mod form;
 mod guard;
 mod metrics;
 mod openapi;
 mod predictions;
 mod refusal;
 mod routes;
+mod sagemaker;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,11 +24,17 @@ use std::time::Duration;
 
 use ampoule_host::Model;
 use anyhow::Context as _;
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use body::Bounds as BodyBounds;
+pub(crate) use body::{LARGE, read as read_body};
+pub use container::Container;
 pub use guard::Access;
 pub use openapi::document as openapi;
+pub(crate) use refusal::Refusal;
+pub use sagemaker::Transform;
 
 /// How the server is set up.
 #[derive(Clone, Debug)]
@@ -35,6 +45,8 @@ pub struct Settings {
     /// A further path for health and one for predictions of the first model, as Vertex AI names them.
     pub health_route: Option<String>,
     pub predict_route: Option<String>,
+    /// How SageMaker calls `/invocations`.
+    pub transform: Transform,
     /// Bytes of a request's body as it comes.
     pub max_body_bytes: usize,
     /// Bytes of a request's body once it is decompressed.
@@ -57,6 +69,7 @@ impl Default for Settings {
             access: Access::ThisMachine,
             health_route: None,
             predict_route: None,
+            transform: Transform::default(),
             max_body_bytes: 32 << 20,
             max_decoded_bytes: 64 << 20,
             head_timeout: Duration::from_secs(10),
@@ -103,10 +116,19 @@ impl Service {
     }
 }
 
+/// What a server answers, for callers that come without a socket.
+///
+/// # Errors
+/// Two models have one name.
+pub(crate) fn router(models: Vec<Model>, settings: Settings) -> anyhow::Result<Router> {
+    Ok(routes::router(Arc::new(Service::new(models, settings)?), |routes| routes))
+}
+
 /// A server that listens.
 pub struct Server {
     listener: TcpListener,
     service: Arc<Service>,
+    router: Router,
 }
 
 impl Server {
@@ -115,8 +137,21 @@ impl Server {
     /// # Errors
     /// The address is taken or not ours, or two models have one name.
     pub async fn bind(models: Vec<Model>, settings: Settings) -> anyhow::Result<Self> {
+        Self::bind_behind(models, settings, |routes| routes).await
+    }
+
+    /// The same with something before the server's own routes; who may ask is decided before both.
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub async fn bind_behind(
+        models: Vec<Model>,
+        settings: Settings,
+        front: impl FnOnce(Router) -> Router,
+    ) -> anyhow::Result<Self> {
         let address = SocketAddr::new(settings.host, settings.port);
         let service = Arc::new(Service::new(models, settings)?);
+        let router = routes::router(service.clone(), front);
         let listener = TcpListener::bind(address).await.map_err(|cause| match cause.kind() {
             std::io::ErrorKind::AddrInUse => {
                 anyhow::anyhow!(
@@ -127,7 +162,7 @@ impl Server {
             }
             _ => anyhow::Error::new(cause).context(format!("can't listen on {address}")),
         })?;
-        Ok(Self { listener, service })
+        Ok(Self { listener, service, router })
     }
 
     /// Where it listens; with port 0 the system chose one.
@@ -141,8 +176,7 @@ impl Server {
     /// Answers requests until `stop` completes; then lets those in flight finish.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (drain, draining) = watch::channel(false);
-        let router = routes::router(self.service.clone());
-        let tracker = connection::accept(self.listener, router, self.service.clone(), draining);
+        let tracker = connection::accept(self.listener, self.router, self.service.clone(), draining);
         tokio::pin!(tracker, stop);
         tokio::select! {
             () = &mut tracker => return,

@@ -1,15 +1,15 @@
 //! Wire formats: what callers send becomes a batch, and a batch of predictions what they get back.
 //!
 //! [`Decoder`] reads instances against a signature, and names the exact place of what it refuses.
-//! [`encode`] writes predictions. [`csv`] reads tables.
+//! [`encode`] writes predictions. Files of instances are read by [`crate::rows`].
 
 mod column;
-pub mod csv;
 pub mod encode;
 mod instances;
 pub mod media;
 
-pub use instances::{Decoder, Request, blob};
+pub use column::{Scalar, column_dtype};
+pub use instances::{Cell, Decoder, Filler, Request, Values, blob};
 
 use std::fmt;
 
@@ -59,7 +59,7 @@ impl std::error::Error for Refusal {}
 const SHOWN: usize = 40;
 
 /// A string as a message shows it: quoted, escaped, cut.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut shown: String = text.chars().take(SHOWN).collect();
     if shown.len() < text.len() {
         shown.push('…');

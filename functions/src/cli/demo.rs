@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 
 use self::client::{Client, Load};
 use super::Exit;
-use super::outcome::{Existing, publish};
+use super::outcome::publish;
 use super::seal::seal_path;
 use crate::serve::{Server, Settings};
 
@@ -75,11 +75,7 @@ impl Demo {
         })?;
         self.mask(&clouds, &scenes)?;
         let picture = self.output.join("clouds.png");
-        publish(
-            &picture,
-            &picture::sheet(&self.models.join("clouds"), &self.output.join("masks"))?,
-            Existing::Replace,
-        )?;
+        publish(&picture, &picture::sheet(&self.models.join("clouds"), &self.output.join("masks"))?)?;
         println!("{}: scene, true mask and predicted mask side by side", picture.display());
 
         println!(
@@ -107,7 +103,7 @@ impl Demo {
         let sealed =
             seal_path(&folder, None).with_context(|| format!("is {} the repository's?", folder.display()))?;
         let path = self.output.join(format!("{name}.wasm"));
-        publish(&path, sealed.bytes(), Existing::Replace)?;
+        publish(&path, sealed.bytes())?;
         println!(
             "sealed {}: {} bytes in {:.1} s, sha256:{}",
             path.display(),

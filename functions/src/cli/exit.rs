@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use ampoule_host::Fault;
 
+use crate::rows::RowsError;
 use crate::wire::Refusal;
 
 /// How a command ended.
@@ -24,6 +25,7 @@ impl Exit {
     pub fn of(error: &anyhow::Error) -> Self {
         let caller = |cause: &(dyn std::error::Error + 'static)| {
             cause.is::<Refusal>()
+                || matches!(cause.downcast_ref(), Some(RowsError::Broken(_)))
                 || cause
                     .downcast_ref::<ampoule_host::Error>()
                     .is_some_and(|error| error.kind().fault == Fault::Caller)

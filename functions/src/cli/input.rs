@@ -1,144 +1,72 @@
-//! Files of instances, read as batches.
+//! Files and folders that commands read instances from, and the layouts of their outputs.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use ampoule_host::{Batch, Manifest};
+use ampoule_host::Manifest;
 use anyhow::{Context as _, bail};
-use clap::ValueEnum;
 
-use crate::wire::{self, Decoder, media};
+use crate::rows::{self, Batches, Bounds, Format, Keep, Layout};
 
-/// What a file of instances is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// {"instances": […]}, or an array of instances
-    Json,
-    /// One instance on each line
-    Jsonl,
-    /// A table, with or without a header
+/// How predictions are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Laid {
+    /// The prediction alone: a picture, or a line of JSON for each row
+    Own,
+    /// The input's columns, the predictions and what is wrong with a row, as CSV
     Csv,
-    /// A picture: PNG, JPEG, WebP or TIFF
-    Image,
+    /// The same as typed columns
+    Parquet,
 }
 
-impl Format {
-    /// The format that a file's name shows.
-    pub fn of(path: &Path) -> Option<Self> {
-        let ending = path.extension()?.to_str()?.to_ascii_lowercase();
-        Some(match ending.as_str() {
-            "json" => Self::Json,
-            "jsonl" | "ndjson" => Self::Jsonl,
-            "csv" => Self::Csv,
-            _ if media::is_picture(path) => Self::Image,
-            _ => return None,
-        })
+impl Laid {
+    pub fn layout(self) -> Layout {
+        match self {
+            Self::Own => Layout::Own,
+            Self::Csv => Layout::Csv,
+            Self::Parquet => Layout::Parquet,
+        }
     }
 }
 
-/// How many rows of a table go into one call.
-pub const ROWS: usize = 1024;
-
-/// One batch after another of a file.
-pub type Batches<'a> = Box<dyn Iterator<Item = anyhow::Result<Batch>> + Send + 'a>;
-
-/// Reads `path` (`-` is standard input) as batches; `max_bytes` bounds what is held at one time.
+/// The format of `path` (`-` is standard input), where `said` doesn't tell.
 ///
 /// # Errors
-/// The file can't be read, or its format can't be told.
-pub fn batches<'a>(
-    path: &Path,
-    format: Option<Format>,
-    manifest: &'a Manifest,
-    max_bytes: usize,
-) -> anyhow::Result<Batches<'a>> {
-    let stdin = path == Path::new("-");
+/// Its name shows none.
+pub fn format(path: &Path, said: Option<Format>, manifest: &Manifest) -> anyhow::Result<Format> {
     let default = if manifest.takes_media().is_some() { Format::Image } else { Format::Jsonl };
-    let format = match format.or_else(|| Format::of(path)) {
-        Some(format) => format,
-        None if stdin => default,
+    match said.or_else(|| Format::of(&path.to_string_lossy())) {
+        Some(format) => Ok(format),
+        None if path == Path::new("-") => Ok(default),
         None => bail!(
-            "{}: its name shows no format: expected .json, .jsonl, .csv, .png, .jpg, .webp or .tif (or say --format)",
-            path.display()
+            "{}: its name shows no format: expected {} (or say --format)",
+            path.display(),
+            Format::ENDINGS
         ),
-    };
-    let input: Box<dyn Read + Send> = if stdin {
-        Box::new(std::io::stdin())
-    } else {
-        Box::new(File::open(path).with_context(|| format!("can't read {}", path.display()))?)
-    };
-    match format {
-        Format::Image | Format::Json => {
-            let mut bytes = Vec::new();
-            input
-                .take(max_bytes as u64 + 1)
-                .read_to_end(&mut bytes)
-                .with_context(|| format!("can't read {}", path.display()))?;
-            if bytes.len() > max_bytes {
-                bail!("{}: expected at most {max_bytes} bytes (--max-input-bytes), got more", path.display());
-            }
-            let batch = if format == Format::Image {
-                wire::blob(manifest, bytes, None)?
-            } else {
-                json(manifest, &bytes)?
-            };
-            Ok(Box::new(std::iter::once(Ok(batch))))
-        }
-        Format::Jsonl => Ok(Box::new(lines(input, manifest, max_bytes))),
-        Format::Csv => {
-            let mut table = wire::csv::Table::new(manifest, input)?;
-            Ok(Box::new(std::iter::from_fn(move || table.next(ROWS).map_err(anyhow::Error::new).transpose())))
-        }
     }
 }
 
-fn json(manifest: &Manifest, bytes: &[u8]) -> anyhow::Result<Batch> {
-    let decoder = Decoder::new(manifest, usize::MAX);
-    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-        let mut request = b"{\"instances\":".to_vec();
-        request.extend_from_slice(bytes);
-        request.push(b'}');
-        return Ok(decoder.request(&request)?.instances);
-    }
-    Ok(decoder.request(bytes)?.instances)
-}
-
-/// The lines of a JSONL file, some at a time; empty lines are passed over.
-fn lines<'a>(
-    input: Box<dyn Read + Send>,
+/// Reads `path` (`-` is standard input) as rows.
+///
+/// # Errors
+/// The file can't be read, or doesn't begin as its format asks.
+pub fn rows<'a>(
+    path: &Path,
+    format: Format,
     manifest: &'a Manifest,
-    max_bytes: usize,
-) -> impl Iterator<Item = anyhow::Result<Batch>> + Send + 'a {
-    let mut reader = BufReader::new(input);
-    let mut first = 0;
-    std::iter::from_fn(move || {
-        let mut texts: Vec<String> = Vec::new();
-        let mut bytes = 0;
-        while texts.len() < ROWS && bytes < max_bytes / 2 {
-            let mut line = String::new();
-            match (&mut reader).take(max_bytes as u64 + 1).read_line(&mut line) {
-                Ok(0) => break,
-                Ok(read) if read > max_bytes => {
-                    return Some(Err(anyhow::anyhow!(
-                        "a line is longer than {max_bytes} bytes (--max-input-bytes)"
-                    )));
-                }
-                Ok(read) => bytes += read,
-                Err(cause) => return Some(Err(anyhow::Error::new(cause).context("can't read a line"))),
-            }
-            if !line.trim().is_empty() {
-                texts.push(line);
-            }
-        }
-        if texts.is_empty() {
-            return None;
-        }
-        let count = texts.len();
-        let batch = Decoder::new(manifest, ROWS).texts(texts.iter().map(String::as_str), first);
-        first += count;
-        Some(batch.map_err(anyhow::Error::new))
-    })
+    bounds: Bounds,
+    keep: Keep,
+) -> anyhow::Result<Batches<'a>> {
+    if path != Path::new("-") {
+        let file = File::open(path).with_context(|| format!("can't read {}", path.display()))?;
+        return Ok(rows::read_file(manifest, format, bounds, keep, file)?);
+    }
+    if format == Format::Parquet {
+        let mut file = tempfile::tempfile().context("can't make a temporary file")?;
+        std::io::copy(&mut std::io::stdin(), &mut file).context("can't read standard input")?;
+        return Ok(rows::read_file(manifest, format, bounds, keep, file)?);
+    }
+    Ok(rows::read(manifest, format, bounds, keep, std::io::stdin())?)
 }
 
 /// The files of a folder and of the folders in it, in the order of their names. What is no regular

@@ -3,6 +3,7 @@
 use ampoule_host::{Host, HostConfig, Limits, Reuse};
 
 use super::cache;
+use crate::rows::Bounds;
 
 /// What a call may use.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,7 +43,16 @@ pub struct LimitOptions {
 impl LimitOptions {
     /// A host with these limits and the user's cache of precompiled code.
     pub fn host(&self, reuse: Reuse) -> anyhow::Result<Host> {
-        let limits = Limits {
+        Ok(Host::new(HostConfig { limits: self.limits(), reuse, cache: cache::folder() })?)
+    }
+
+    /// How files of instances are read.
+    pub fn bounds(&self) -> Bounds {
+        Bounds::of(&self.limits())
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
             deadline_ms: self.deadline_ms,
             memory_bytes: self.memory_mib << 20,
             max_input_bytes: self.max_input_bytes,
@@ -53,15 +63,6 @@ impl LimitOptions {
             max_queued_calls: self.max_queued_calls,
             max_queue_ms: self.max_queue_ms,
             ..Limits::default()
-        };
-        Ok(Host::new(HostConfig { limits, reuse, cache: cache::folder() })?)
-    }
-
-    pub fn max_input_bytes(&self) -> usize {
-        self.max_input_bytes
-    }
-
-    pub fn max_concurrent_calls(&self) -> usize {
-        self.max_concurrent_calls
+        }
     }
 }

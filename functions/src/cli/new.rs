@@ -43,9 +43,10 @@ impl New {
             bail!("{} is there already", self.name.display());
         }
         let bytes = fs::read(&self.model).with_context(|| format!("can't read {}", self.model.display()))?;
-        let graph = GraphFile { name: "default".to_owned(), bytes, warm: Vec::new() };
-        let facts =
-            seal::describe(&graph).with_context(|| format!("{} can't be used", self.model.display()))?.facts;
+        let describe = || seal::describe(&GraphFile::new("default".to_owned(), bytes.clone(), Vec::new())?);
+        let facts = describe().with_context(|| format!("{} can't be used", self.model.display()))?.facts;
+        let ending = self.model.extension().and_then(|ending| ending.to_str()).unwrap_or("onnx");
+        let model = format!("model.{ending}");
         let tensors = |tensors: &[ampoule_host::GraphTensor]| {
             let line = |tensor: &ampoule_host::GraphTensor| {
                 let axes: Vec<String> = tensor.shape.iter().map(ToString::to_string).collect();
@@ -55,6 +56,7 @@ impl New {
         };
         let manifest = MANIFEST
             .replace("{name}", name)
+            .replace("{model}", &model)
             .replace("{inputs}", tensors(&facts.inputs).trim_end())
             .replace("{outputs}", tensors(&facts.outputs).trim_end())
             .replace(
@@ -62,7 +64,7 @@ impl New {
                 if self.predictor { "predictor = \"predictor\"" } else { "# predictor = \"predictor\"" },
             );
         write(&self.name.join("ampoule.toml"), manifest.as_bytes())?;
-        write(&self.name.join("model.onnx"), &graph.bytes)?;
+        write(&self.name.join(model), &bytes)?;
         if self.predictor {
             let sdk = self.sdk()?;
             let sdk = toml::Value::String(sdk.display().to_string()).to_string();

@@ -1,6 +1,6 @@
 //! What a command leaves behind: lines on standard output, and files that are whole or not there.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -14,49 +14,68 @@ pub fn print(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-/// Whether a file of that name may be there already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
-    Keep,
-    Replace,
-}
-
-/// Whether [`publish`] wrote the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Published {
-    Written,
-    /// It was there, and was left as it was.
-    Kept,
-}
-
 /// Writes `path` so that it is whole or not there, whatever happens: a temporary file beside it is
 /// written, flushed to the disk and then given its name.
 ///
 /// # Errors
 /// The folder or the file can't be written.
-pub fn publish(path: &Path, bytes: &[u8], existing: Existing) -> anyhow::Result<Published> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).with_context(|| format!("can't make the folder {}", folder.display()))?;
-    let written = || -> std::io::Result<Published> {
-        let mut file = tempfile::Builder::new().prefix(".ampoule-").tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        let mut permissions = file.as_file().metadata()?.permissions();
-        std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o644);
-        file.as_file().set_permissions(permissions)?;
-        let published = match existing {
-            Existing::Replace => {
-                file.persist(path)?;
-                Published::Written
-            }
-            Existing::Keep => match file.persist_noclobber(path) {
-                Ok(_) => Published::Written,
-                Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => Published::Kept,
-                Err(refused) => return Err(refused.error),
-            },
+pub fn publish(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut spool = Spool::beside(path)?;
+    spool.write_all(bytes).with_context(|| format!("can't write {}", path.display()))?;
+    spool.publish(path)
+}
+
+/// A file on its way to its name.
+#[derive(Debug)]
+pub struct Spool(tempfile::NamedTempFile);
+
+impl Spool {
+    /// A file in the folder of `path`, which is made if it isn't there.
+    ///
+    /// # Errors
+    /// The folder can't be made, or no file in it.
+    pub fn beside(path: &Path) -> anyhow::Result<Self> {
+        let folder = folder(path);
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("can't make the folder {}", folder.display()))?;
+        let file = tempfile::Builder::new().prefix(".ampoule-").tempfile_in(folder);
+        Ok(Self(file.with_context(|| format!("can't write into {}", folder.display()))?))
+    }
+
+    /// Bytes written so far.
+    pub fn bytes(&self) -> anyhow::Result<u64> {
+        Ok(self.0.as_file().metadata().context("can't look at a temporary file")?.len())
+    }
+
+    /// Gives the file its name, once its bytes are on the disk; `path` lies in the folder that the
+    /// file was made in.
+    ///
+    /// # Errors
+    /// It can't be flushed or renamed.
+    pub fn publish(self, path: &Path) -> anyhow::Result<()> {
+        let file = self.0;
+        let published = || -> std::io::Result<()> {
+            file.as_file().sync_all()?;
+            let mut permissions = file.as_file().metadata()?.permissions();
+            std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o644);
+            file.as_file().set_permissions(permissions)?;
+            file.persist(path)?;
+            std::fs::File::open(folder(path))?.sync_all()
         };
-        std::fs::File::open(folder)?.sync_all()?;
-        Ok(published)
-    };
-    written().with_context(|| format!("can't write {}", path.display()))
+        published().with_context(|| format!("can't write {}", path.display()))
+    }
+}
+
+impl Write for Spool {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -1,24 +1,26 @@
 //! `ampoule predict`: predictions for files, a folder or standard input.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
-use ampoule_host::{Batch, Media, Model, Reuse};
+use ampoule_host::{Batch, Model, Reuse};
 use anyhow::{Context as _, bail};
 
-use super::input::{self, Format};
+use super::input::{self, Laid};
 use super::limits::LimitOptions;
-use super::outcome::{Existing, print, publish};
+use super::outcome::{Spool, print};
 use super::{Exit, progress};
-use crate::wire::{encode, media};
+use crate::rows::{Format, Layout, Writer, Written};
 
 /// Predicts for files, a folder, or standard input ("-").
 ///
-/// Predictions are printed one to a line as JSON. Pictures are written to --output.
+/// Predictions are printed one to a line as JSON. Pictures are written to --output. A row that can't
+/// be predicted has a line that says why, and the others go on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   ampoule predict iris.wasm rows.csv
+  ampoule predict iris.wasm rows.parquet -o answers.parquet
   echo '[5.1, 3.5, 1.4, 0.2]' | ampoule predict iris.wasm -
   ampoule predict clouds.wasm scene.png -o mask.png
   ampoule predict clouds.wasm scenes/ -o masks/")]
@@ -34,6 +36,9 @@ pub struct Predict {
     /// What the inputs are, where their names don't show it
     #[arg(short, long)]
     format: Option<Format>,
+    /// How predictions are laid out [default: as OUTPUT ends]
+    #[arg(long, value_name = "LAYOUT")]
+    layout: Option<Laid>,
     /// The parameters that go with every call, as a JSON object
     #[arg(short, long, value_name = "JSON")]
     parameters: Option<String>,
@@ -53,23 +58,60 @@ impl Predict {
         let mut output = Output::new(self.output.clone(), files.len())?;
         let bar = progress::bar(files.len() as u64, "files");
         let runtime = super::runtime(None)?;
+        let mut refused = 0;
         for (root, file) in &files {
             let name = file.strip_prefix(root).unwrap_or(file);
-            let mut outcome = || -> anyhow::Result<()> {
-                for batch in
-                    input::batches(file, self.format, model.manifest(), self.limits.max_input_bytes())?
-                {
-                    let answer = runtime.block_on(model.predict(batch?, self.parameters.clone()))?;
-                    output.take(&model, name, answer.predictions)?;
-                }
-                Ok(())
-            };
-            outcome().with_context(|| file.display().to_string())?;
+            let written = output
+                .take(name, |out| self.file(&model, &runtime, file, out))
+                .with_context(|| file.display().to_string())?;
+            refused += written.refused;
             bar.inc(1);
         }
         bar.finish_and_clear();
         output.finish()?;
-        Ok(Exit::Done)
+        Ok(if refused > 0 { Exit::Refused } else { Exit::Done })
+    }
+
+    /// Writes the predictions of one file to `out`.
+    fn file(
+        &self,
+        model: &Model,
+        runtime: &tokio::runtime::Runtime,
+        file: &Path,
+        out: &mut (dyn Write + Send),
+    ) -> anyhow::Result<Written> {
+        let manifest = model.manifest();
+        let format = input::format(file, self.format, manifest)?;
+        let layout = self.layout();
+        let mut writer = Writer::new(&layout, manifest, format, out)?;
+        for rows in input::rows(file, format, manifest, self.limits.bounds(), layout.keeps())? {
+            let mut rows = rows?;
+            let predictions = runtime.block_on(rows.predict(model, self.parameters.as_deref()))?;
+            for row in &rows.rows {
+                if let Some(refusal) = &row.refused {
+                    eprintln!("{}: {}: {refusal}", file.display(), row.place);
+                }
+            }
+            if let (None, Batch::Media(_)) = (&self.output, &predictions)
+                && std::io::stdout().is_terminal()
+            {
+                bail!(
+                    "the prediction is a picture: say where it goes with --output, or redirect standard output"
+                );
+            }
+            writer.write(&rows, &predictions)?;
+        }
+        Ok(writer.finish()?)
+    }
+
+    fn layout(&self) -> Layout {
+        let ending = self.output.as_ref().and_then(|path| path.extension()?.to_str());
+        match (self.layout, ending) {
+            (Some(laid), _) => laid.layout(),
+            (None, Some("csv")) => Layout::Csv,
+            (None, Some("parquet")) => Layout::Parquet,
+            _ => Layout::Own,
+        }
     }
 
     /// Every file, with the folder that it was found in.
@@ -82,7 +124,7 @@ impl Predict {
                 continue;
             }
             let pictures = model.manifest().takes_media().is_some();
-            let wanted = |file: &PathBuf| match Format::of(file) {
+            let wanted = |file: &PathBuf| match Format::of(&file.to_string_lossy()) {
                 Some(Format::Image) => pictures,
                 Some(_) => !pictures,
                 None => false,
@@ -90,7 +132,7 @@ impl Predict {
             let before = files.len();
             files.extend(input::files(path)?.into_iter().filter(wanted).map(|file| (path.clone(), file)));
             if files.len() == before {
-                let expected = if pictures { "pictures" } else { ".json, .jsonl or .csv files" };
+                let expected = if pictures { "pictures" } else { "tables (.json, .jsonl, .csv, .parquet)" };
                 bail!("{}: expected {expected}, found none", path.display());
             }
         }
@@ -100,88 +142,71 @@ impl Predict {
 
 /// Where predictions go.
 enum Output {
-    Lines {
-        file: Option<PathBuf>,
-        lines: Vec<u8>,
-    },
-    /// One picture to a file.
-    File(PathBuf),
+    Standard,
+    /// All in one file.
+    File(PathBuf, Spool),
+    /// A file for each input.
     Folder(PathBuf),
 }
-
-/// Lines are handed on when this many bytes have come together.
-const FLUSH: usize = 1 << 20;
 
 impl Output {
     fn new(path: Option<PathBuf>, inputs: usize) -> anyhow::Result<Self> {
         Ok(match path {
-            None => Self::Lines { file: None, lines: Vec::new() },
+            None => Self::Standard,
             Some(path) if inputs > 1 && !path.exists() && path.extension().is_none() => Self::Folder(path),
             Some(path) if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") => {
                 Self::Folder(path)
             }
-            Some(path) => Self::File(path),
+            Some(path) => {
+                let spool = Spool::beside(&path)?;
+                Self::File(path, spool)
+            }
         })
     }
 
-    fn take(&mut self, model: &Model, name: &Path, predictions: Batch) -> anyhow::Result<()> {
-        if let Batch::Media(items) = predictions {
-            return self.take_media(name, items);
-        }
-        if let Self::File(path) = self {
-            *self = Self::Lines { file: Some(path.clone()), lines: Vec::new() };
-        }
+    /// Puts what `write` writes where the predictions for the input `name` go.
+    fn take(
+        &mut self,
+        name: &Path,
+        write: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<Written>,
+    ) -> anyhow::Result<Written> {
         match self {
-            Self::Lines { file, lines } => {
-                encode::predictions(&predictions, &model.manifest().outputs, b"\n", lines)
-                    .map_err(anyhow::Error::msg)?;
-                if predictions.instances() > 0 {
-                    lines.push(b'\n');
+            Self::Standard => write(&mut Standard),
+            Self::File(path, spool) => {
+                let before = spool.bytes()?;
+                let written = write(spool)?;
+                if before > 0 && written.ending != "jsonl" {
+                    bail!("{} holds the predictions of one input: name a folder for several", path.display());
                 }
-                if file.is_none() && lines.len() > FLUSH {
-                    print(lines)?;
-                    lines.clear();
-                }
-                Ok(())
+                Ok(written)
             }
             Self::Folder(folder) => {
-                let mut lines = Vec::new();
-                encode::predictions(&predictions, &model.manifest().outputs, b"\n", &mut lines)
-                    .map_err(anyhow::Error::msg)?;
-                lines.push(b'\n');
-                let path = folder.join(name).with_extension("jsonl");
-                publish(&path, &lines, Existing::Replace).map(|_| ())
-            }
-            Self::File(_) => unreachable!("became lines above"),
-        }
-    }
-
-    fn take_media(&mut self, name: &Path, items: Vec<Media>) -> anyhow::Result<()> {
-        for item in items {
-            match self {
-                Self::File(path) => {
-                    publish(path, &item.bytes, Existing::Replace)?;
-                }
-                Self::Folder(folder) => {
-                    let path = folder.join(name).with_extension(media::ending(&item.content_type));
-                    publish(&path, &item.bytes, Existing::Replace)?;
-                }
-                Self::Lines { .. } if std::io::stdout().is_terminal() => {
-                    bail!(
-                        "the prediction is a picture: say where it goes with --output, or redirect standard output"
-                    );
-                }
-                Self::Lines { .. } => print(&item.bytes)?,
+                let path = folder.join(name);
+                let mut spool = Spool::beside(&path)?;
+                let written = write(&mut spool)?;
+                spool.publish(&path.with_extension(written.ending))?;
+                Ok(written)
             }
         }
-        Ok(())
     }
 
     fn finish(self) -> anyhow::Result<()> {
         match self {
-            Self::Lines { file: Some(file), lines } => publish(&file, &lines, Existing::Replace).map(|_| ()),
-            Self::Lines { file: None, lines } => print(&lines),
+            Self::File(path, spool) => spool.publish(&path).map(|_| ()),
             _ => Ok(()),
         }
+    }
+}
+
+/// Standard output, whose reader may go.
+struct Standard;
+
+impl Write for Standard {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        print(bytes).map(|()| bytes.len()).map_err(std::io::Error::other)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }

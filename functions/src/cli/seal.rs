@@ -10,22 +10,25 @@ use ampoule_host::{Ampoule, Manifest};
 use anyhow::Context as _;
 
 use self::source::Source;
-use super::outcome::{Existing, publish};
+use super::outcome::{print, publish};
 use super::{Exit, progress};
 use crate::guest_build;
 
-/// The predictor of models that need no code.
-const PREBUILT: &[u8] = include_bytes!(env!("AMPOULE_PREBUILT"));
+/// The predictors of models that need no code: for pictures, and for tables.
+const PICTURES: &[u8] = include_bytes!(env!("AMPOULE_PREBUILT_PICTURES"));
+const TABLES: &[u8] = include_bytes!(env!("AMPOULE_PREBUILT_TABLES"));
 
 /// Seals a model into one file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   ampoule seal model.onnx                 writes model.wasm
+  ampoule seal model.json                 what XGBoost, LightGBM or CatBoost saved
   ampoule seal models/iris -o iris.wasm   models/iris/ampoule.toml says what goes in
   ampoule new iris --model model.onnx     writes an ampoule.toml to begin with")]
 pub struct Seal {
-    /// An ONNX model, an ampoule.toml, or a folder that holds one
+    /// An ONNX model; XGBoost's .json or .ubj, LightGBM's .txt, CatBoost's .json; an ampoule.toml, or a folder that holds
+    /// one
     #[arg(value_name = "MODEL")]
     model: PathBuf,
     /// The file to write [default: NAME.wasm]
@@ -42,32 +45,34 @@ impl Seal {
         let sealed = seal_path(&self.model, self.name.as_deref())?;
         spinner.finish_and_clear();
         let output = self.output.unwrap_or_else(|| PathBuf::from(format!("{}.wasm", sealed.manifest().name)));
-        publish(&output, sealed.bytes(), Existing::Replace)?;
+        publish(&output, sealed.bytes())?;
         let manifest = sealed.manifest();
-        println!(
-            "{}  {} {}  {} bytes",
+        let facts = format!(
+            "{}  {} {}  {} bytes\nsha256:{}\n",
             output.display(),
             manifest.name,
             manifest.version,
-            sealed.bytes().len()
+            sealed.bytes().len(),
+            sealed.digest()
         );
-        println!("sha256:{}", sealed.digest());
+        print(facts.as_bytes())?;
         Ok(Exit::Done)
     }
 }
 
-/// Seals what `path` names: an ONNX model, an ampoule.toml, or a folder that holds one.
+/// Seals what `path` names: a model, an ampoule.toml, or a folder that holds one.
 ///
 /// # Errors
 /// The file is none of those, or what it names is missing or doesn't fit together.
 pub fn seal_path(path: &Path, name: Option<&str>) -> anyhow::Result<Ampoule> {
     let (source, folder) = Source::read(path)?;
     let graphs = source.graph_files(&folder)?;
+    let mut manifest = manifest(&source, &graphs, path)?;
     let predictor = match &source.predictor {
-        None => PREBUILT.to_vec(),
+        None if manifest.takes_media().is_some() => PICTURES.to_vec(),
+        None => TABLES.to_vec(),
         Some(predictor) => component(&folder.join(predictor))?,
     };
-    let mut manifest = manifest(&source, &graphs, path)?;
     if let Some(name) = name {
         name.clone_into(&mut manifest.name);
     }
@@ -82,7 +87,7 @@ fn component(path: &Path) -> anyhow::Result<Vec<u8>> {
     let built;
     let file = if path.is_dir() {
         let target = path.join("target");
-        built = guest_build::build(path, &target).map_err(anyhow::Error::msg)?;
+        built = guest_build::build(path, &target, &[]).map_err(anyhow::Error::msg)?;
         &built
     } else {
         path
@@ -97,15 +102,26 @@ fn manifest(source: &Source, graphs: &[GraphFile], path: &Path) -> anyhow::Resul
     let (mut inputs, mut outputs) = (source.inputs.clone(), source.outputs.clone());
     if let Some(first) = described.first() {
         if inputs.is_empty() {
-            inputs = signature::fields(&first.facts.inputs, &[])
-                .context("the model's inputs need an ampoule.toml")?;
+            let fields = match (first.features.as_slice(), first.facts.inputs.as_slice()) {
+                (features @ [_, ..], [input]) => {
+                    let codes = signature::codes(features, input);
+                    if source.predictor.is_none() && !codes.is_empty() {
+                        signature::set(&mut pipeline, "table", codes.into());
+                    }
+                    signature::of_features(features, input)
+                }
+                (_, inputs) => signature::fields(inputs, &[]),
+            };
+            inputs = fields.context("the model's inputs need an ampoule.toml")?;
+            // Every booster knows what to do where a number is missing.
+            inputs.iter_mut().for_each(|field| field.missing |= first.objective.is_some());
         }
         if outputs.is_empty() {
             outputs = signature::fields(&first.facts.outputs, &first.labels)
                 .context("the model's outputs need an ampoule.toml")?;
         }
         if source.predictor.is_none() && signature::takes_one_at_a_time(&first.facts) {
-            signature::set_batch(&mut pipeline, 1);
+            signature::set(&mut pipeline, "batch", 1.into());
         }
     }
     let name = match &source.name {
@@ -124,7 +140,7 @@ fn manifest(source: &Source, graphs: &[GraphFile], path: &Path) -> anyhow::Resul
         version: source.version.clone().unwrap_or_else(|| "0.1.0".to_owned()),
         description,
         licence: source.licence.clone(),
-        source: source.source.clone(),
+        source: source.source.clone().or_else(|| described.first().and_then(origin)),
         inputs,
         outputs,
         graphs: Vec::new(),
@@ -133,4 +149,9 @@ fn manifest(source: &Source, graphs: &[GraphFile], path: &Path) -> anyhow::Resul
         settings: source.settings.clone(),
         predictor_sha256: String::new(),
     })
+}
+
+/// What a booster was made with and for: `XGBoost 3.2.0, multi:softprob`.
+fn origin(described: &seal::Description) -> Option<String> {
+    described.objective.as_ref().map(|objective| format!("{}, {objective}", described.producer))
 }

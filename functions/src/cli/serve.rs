@@ -10,7 +10,7 @@ use anyhow::Context as _;
 
 use super::Exit;
 use super::limits::LimitOptions;
-use crate::serve::{Access, Server, Settings, stopped};
+use crate::serve::{Access, Container, Server, Settings, stopped};
 
 /// Serves one or several ampoules over HTTP.
 ///
@@ -24,7 +24,8 @@ Examples:
        -d '{\"instances\": [[5.1, 3.5, 1.4, 0.2]]}'
   AMPOULE_TOKEN=secret ampoule serve iris.wasm clouds.wasm --host 0.0.0.0 --port 80
 
-In a Vertex AI container, AIP_HTTP_PORT, AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE are followed.")]
+In a Vertex AI container, AIP_HTTP_PORT, AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE are followed. SageMaker
+finds /ping, /invocations and /execution-parameters, and its SAGEMAKER_ variables are followed.")]
 pub struct Serve {
     /// Sealed files, each under its own name
     #[arg(required = true, value_name = "AMPOULE")]
@@ -32,9 +33,9 @@ pub struct Serve {
     /// Address to listen on; beyond the loopback a token is needed [default: 127.0.0.1]
     #[arg(long)]
     host: Option<IpAddr>,
-    /// Port to listen on; 0 lets the system choose
-    #[arg(long, env = "AIP_HTTP_PORT", default_value_t = 8080)]
-    port: u16,
+    /// Port to listen on; 0 lets the system choose [default: 8080]
+    #[arg(long, env = "AIP_HTTP_PORT")]
+    port: Option<u16>,
     /// Token that callers must send as "Authorization: Bearer TOKEN"
     #[arg(long, env = "AMPOULE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
@@ -75,7 +76,7 @@ pub struct Serve {
 impl Serve {
     pub fn run(self) -> anyhow::Result<Exit> {
         let start = Instant::now();
-        start_log(&self.log)?;
+        crate::log::start(&self.log).context("--log")?;
         let settings = self.settings()?;
         let reuse = if self.reuse > 1 { Reuse::Calls(self.reuse) } else { Reuse::Never };
         let host = self.limits.host(reuse)?;
@@ -110,8 +111,8 @@ impl Serve {
 
     fn settings(&self) -> anyhow::Result<Settings> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        // The platform's front end decides who reaches such a container.
-        let vertex = variable("AIP_HTTP_PORT").is_some();
+        let container = Container::from_variables(variable)?;
+        let vertex = container.vertex;
         let host = self.host.unwrap_or(if vertex {
             Ipv4Addr::UNSPECIFIED.into()
         } else {
@@ -127,61 +128,22 @@ impl Serve {
                  or pass --no-token if something in front keeps strangers out"
             ),
         };
-        let route = |name: &str| -> anyhow::Result<Option<String>> {
-            match variable(name) {
-                Some(path) if !path.starts_with('/') => {
-                    anyhow::bail!("{name}: expected a path that begins with /, got {path:?}")
-                }
-                path => Ok(path),
-            }
-        };
-        let health_route = route("AIP_HEALTH_ROUTE")?;
-        let predict_route = route("AIP_PREDICT_ROUTE")?;
-        let fixed = ["/health", "/models", "/openapi.json", "/docs", "/", "/metrics", "/predictions"];
-        if health_route.is_some() && health_route == predict_route {
-            anyhow::bail!("AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE are the same path");
-        }
-        for (name, path, own) in [
-            ("AIP_HEALTH_ROUTE", &health_route, "/health"),
-            ("AIP_PREDICT_ROUTE", &predict_route, "/predictions"),
-        ] {
-            if let Some(path) = path
-                && path != own
-                && (fixed.contains(&path.as_str()) || path.starts_with("/models/"))
-            {
-                anyhow::bail!("{name}: {path} is taken by the server itself");
-            }
-        }
-        Ok(Settings {
+        let port = self.port.or(container.port).unwrap_or(8080);
+        Ok(container.applied(Settings {
             host,
-            port: self.port,
+            port,
             access,
-            health_route,
-            predict_route,
             max_body_bytes: self.max_body_bytes,
             max_decoded_bytes: self.max_decoded_bytes,
             head_timeout: Duration::from_millis(self.head_timeout_ms),
             body_timeout: Duration::from_millis(self.body_timeout_ms),
             max_connections: self.max_connections,
             drain_timeout: Duration::from_millis(self.drain_timeout_ms),
-        })
+            ..Settings::default()
+        }))
     }
 }
 
 fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e5).round() / 100.0
-}
-
-/// JSON lines on standard error.
-fn start_log(level: &str) -> anyhow::Result<()> {
-    let level: tracing_subscriber::filter::LevelFilter = level
-        .parse()
-        .map_err(|_| anyhow::anyhow!("--log: expected error, warn, info or debug, got {level:?}"))?;
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .init();
-    Ok(())
 }

@@ -8,19 +8,31 @@ use axum::http::{HeaderMap, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 
+use super::Settings;
 use super::refusal::Refusal;
 
 /// Bodies above this are decompressed and parsed where they don't hold up other requests.
 pub(crate) const LARGE: usize = 128 << 10;
 
 /// Bounds of a body.
-pub(crate) struct Bounds {
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
     /// Bytes as they come.
     pub max_bytes: usize,
     /// Bytes once decompressed.
     pub max_decoded_bytes: usize,
     /// The longest pause between two pieces.
     pub pause: Duration,
+}
+
+impl Bounds {
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            max_bytes: settings.max_body_bytes,
+            max_decoded_bytes: settings.max_decoded_bytes,
+            pause: settings.body_timeout,
+        }
+    }
 }
 
 /// Reads a whole body.

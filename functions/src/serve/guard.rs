@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::Service;
+use super::container::HEALTH;
 use super::refusal::Refusal;
 
 /// Who may ask.
@@ -34,8 +35,11 @@ impl Access {
 /// so is the page, which asks its reader for one and holds nothing else.
 pub(crate) async fn check(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let open =
-        matches!(path, "/health" | "/docs" | "/") || service.settings.health_route.as_deref() == Some(path);
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let open = reads
+        && (HEALTH.contains(&path)
+            || matches!(path, "/docs" | "/")
+            || service.settings.health_route.as_deref() == Some(path));
     let refused = match &service.settings.access {
         Access::Anyone => None,
         Access::ThisMachine => foreign(request.headers()),

@@ -10,7 +10,7 @@ mod schema;
 use ampoule_host::Manifest;
 use serde_json::{Map, Value, json};
 
-/// Describes a server of `models`; the first one is behind `/predictions`.
+/// Describes a server of `models`; the first one is behind `/predictions` and `/invocations`.
 ///
 /// Source of the format: OpenAPI Specification 3.1.0 and JSON Schema 2020-12.
 pub fn document(models: &[&Manifest]) -> Value {
@@ -22,8 +22,9 @@ pub fn document(models: &[&Manifest]) -> Value {
         paths.insert(path.to_owned(), json!({ "get": operation }));
     }
     if let Some(first) = models.first() {
-        let operation = predictions::operation(first, "predict");
-        paths.insert("/predictions".to_owned(), json!({ "post": operation }));
+        for (path, id) in [("/predictions", "predict"), ("/invocations", "invoke")] {
+            paths.insert(path.to_owned(), json!({ "post": predictions::operation(first, id) }));
+        }
     }
     for model in models {
         let operation = predictions::operation(model, &format!("predict-{}", model.name));
@@ -74,7 +75,7 @@ fn tags(models: &[&Manifest]) -> Vec<Value> {
 }
 
 /// The routes that no model answers, each with its GET operation.
-fn server_routes(models: &[&Manifest]) -> [(&'static str, Value); 6] {
+fn server_routes(models: &[&Manifest]) -> [(&'static str, Value); 8] {
     let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
     let name = match names.as_slice() {
         [] => json!({ "type": "string" }),
@@ -95,16 +96,39 @@ fn server_routes(models: &[&Manifest]) -> [(&'static str, Value); 6] {
         "required": ["status"],
     });
 
-    let mut health =
-        get("health", "Whether the server takes requests", "application/json", status, &[405, 503]);
-    health["security"] = json!([]);
+    let health = |id| {
+        let what = "Whether the server takes requests";
+        let mut health = get(id, what, "application/json", status.clone(), &[405, 503]);
+        health["security"] = json!([]);
+        health
+    };
+    let parameters = json!({
+        "type": "object",
+        "properties": {
+            "MaxConcurrentTransforms": { "type": "integer" },
+            "BatchStrategy": { "enum": ["SINGLE_RECORD", "MULTI_RECORD"] },
+            "MaxPayloadInMB": { "type": "integer" },
+        },
+        "required": ["MaxConcurrentTransforms", "BatchStrategy", "MaxPayloadInMB"],
+    });
     let mut one = get("getModel", "One model", "application/json", model, &[401, 403, 404, 405]);
     one["parameters"] = json!([{ "name": "name", "in": "path", "required": true, "schema": name }]);
     let usual = [401, 403, 405];
     let text = || json!({ "type": "string" });
     let metrics_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     [
-        ("/health", health),
+        ("/health", health("health")),
+        ("/ping", health("ping")),
+        (
+            "/execution-parameters",
+            get(
+                "getExecutionParameters",
+                "How SageMaker's batch transform is to call /invocations",
+                "application/json",
+                parameters,
+                &usual,
+            ),
+        ),
         ("/models", get("listModels", "The models", "application/json", list, &usual)),
         ("/models/{name}", one),
         (

@@ -3,19 +3,33 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-use ampoule_host::{Batch, Media};
+use ampoule_host::Media;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
 
+use super::accept::{Answer, Wanted};
 use super::body::{self, Bounds};
+use super::form::Form;
 use super::refusal::Refusal;
 use super::{Served, Service};
-use crate::wire::{self, Decoder, encode};
+use crate::wire::encode;
+
+/// Whose ways a route follows where they differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Own,
+    /// `/invocations`: instances may be wrapped, and the platform chooses the usual form of an answer.
+    SageMaker,
+}
 
 /// Answers a request for predictions of `name`.
-pub(crate) async fn answer(service: Arc<Service>, name: &str, request: Request<Body>) -> Response {
+pub(crate) async fn answer(
+    service: Arc<Service>,
+    name: &str,
+    dialect: Dialect,
+    request: Request<Body>,
+) -> Response {
     let start = Instant::now();
     let Some(served) = service.models.get(name) else {
         service.metrics.refused("unknown_model");
@@ -26,7 +40,7 @@ pub(crate) async fn answer(service: Arc<Service>, name: &str, request: Request<B
     };
     let id = request_id(request.headers());
     let _flight = served.meters.enter();
-    let mut response = match predict(&service, served, request, start).await {
+    let mut response = match predict(&service, served, dialect, request, start).await {
         Ok(response) => response,
         Err(Failed { refusal, cause }) => {
             served.meters.refused(refusal.code);
@@ -69,26 +83,33 @@ impl<R: Into<Refusal>> From<R> for Failed {
 async fn predict(
     service: &Service,
     served: &Served,
+    dialect: Dialect,
     request: Request<Body>,
     start: Instant,
 ) -> Result<Response, Failed> {
     let (head, body) = request.into_parts();
-    let form = Form::of(&head.headers)?;
+    let (mut form, wanted) = (Form::of(&head.headers)?, Wanted::of(&head.headers));
     let settings = &service.settings;
-    let bounds = Bounds {
-        max_bytes: settings.max_body_bytes,
-        max_decoded_bytes: settings.max_decoded_bytes,
-        pause: settings.body_timeout,
-    };
-    let body = body::read(&head.headers, body, &bounds).await?;
+    let body = body::read(&head.headers, body, &Bounds::of(settings)).await?;
+    let mut usual = Answer::Json;
+    if dialect == Dialect::SageMaker {
+        usual = service.settings.transform.usual();
+        if form == Form::Json && settings.transform.may_be_lines(&body) {
+            (form, usual) = (Form::Lines, Answer::Lines);
+        } else if form == Form::Json {
+            form = Form::Wrapped;
+        }
+    }
     let decode_start = Instant::now();
     let (instances, parameters) = if body.len() > body::LARGE {
-        tokio::task::block_in_place(|| decode(served, &form, body))?
+        tokio::task::block_in_place(|| form.decode(&served.model, body))?
     } else {
-        decode(served, &form, body)?
+        form.decode(&served.model, body)?
     };
     let decode = decode_start.elapsed();
     let count = instances.instances();
+    let outputs = &served.model.manifest().outputs;
+    let chosen = wanted.choose(outputs, count, usual)?;
     let answer = served
         .model
         .predict(instances, parameters)
@@ -97,81 +118,30 @@ async fn predict(
     if !answer.log.is_empty() {
         tracing::debug!(model = served.model.name(), log = answer.log, "the predictor's log");
     }
-    let response = match (&answer.predictions, wanted(&head.headers)) {
-        (Batch::Media(items), Some(wanted)) if items.len() == 1 && items.iter().all(&wanted) => {
-            let Batch::Media(mut items) = answer.predictions else { unreachable!("matched above") };
-            raw(items.remove(0))
-        }
-        (predictions, _) => {
-            let encoded = encode::answer(predictions, &served.model.manifest().outputs);
+    let blob = match chosen {
+        Answer::Raw => wanted.raw(answer.predictions),
+        _ => Err(answer.predictions),
+    };
+    let response = match blob {
+        Ok(media) => raw(media),
+        Err(predictions) => {
+            let encoded = match chosen {
+                Answer::Json | Answer::Raw => encode::answer(&predictions, outputs),
+                Answer::Lines => encode::lines(&predictions, outputs),
+                Answer::Csv => encode::rows(&predictions, outputs),
+            };
             let encoded = encoded.map_err(|why| {
                 let cause = ampoule_host::Error::Contract(why);
                 Failed { refusal: Refusal::of(&cause), cause: Some(cause) }
             })?;
-            let json = HeaderValue::from_static("application/json");
-            ([(header::CONTENT_TYPE, json)], encoded).into_response()
+            let content_type = HeaderValue::from_static(chosen.content_type());
+            ([(header::CONTENT_TYPE, content_type)], encoded).into_response()
         }
     };
     served.meters.answered(count, decode, &answer.timings, start.elapsed());
+    // Answers that are ready together are sent together: a caller woken once reads several.
+    tokio::task::yield_now().await;
     Ok(response)
-}
-
-/// What a body is.
-enum Form {
-    Json,
-    Csv,
-    /// A blob of this type.
-    Blob(String),
-}
-
-impl Form {
-    fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let Some(said) = headers.get(header::CONTENT_TYPE) else { return Ok(Self::Json) };
-        let said = said.to_str().unwrap_or("no text");
-        let essence = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match essence.as_str() {
-            "application/json" => Ok(Self::Json),
-            "text/csv" => Ok(Self::Csv),
-            essence if essence.starts_with("image/") => Ok(Self::Blob(essence.to_owned())),
-            _ => {
-                let shown: String = said.chars().take(80).collect();
-                let why = format!("expected application/json, text/csv or image/*, got {shown:?}");
-                Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", why).closing())
-            }
-        }
-    }
-}
-
-fn decode(served: &Served, form: &Form, body: Bytes) -> Result<(Batch, Option<String>), Refusal> {
-    let manifest = served.model.manifest();
-    let max_instances = served.model.host().limits().max_instances;
-    Ok(match form {
-        Form::Json => {
-            let request = Decoder::new(manifest, max_instances).request(&body)?;
-            (request.instances, request.parameters)
-        }
-        Form::Csv => {
-            let mut table = wire::csv::Table::new(manifest, body.as_ref())?;
-            let rows = table.next(max_instances)?.unwrap_or(Batch::Json(Vec::new()));
-            if table.next(1)?.is_some() {
-                let why =
-                    format!("expected at most {max_instances} instances (limit max_instances), got more");
-                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", why));
-            }
-            (rows, None)
-        }
-        Form::Blob(content_type) => (wire::blob(manifest, body.into(), Some(content_type))?, None),
-    })
-}
-
-/// Whether the caller wants a blob as it is: `Accept` names its type, and not JSON before it.
-fn wanted(headers: &HeaderMap) -> Option<impl Fn(&Media) -> bool> {
-    let accept = headers.get(header::ACCEPT)?.to_str().ok()?.to_ascii_lowercase();
-    let first = accept.split(',').next()?.split(';').next()?.trim().to_owned();
-    Some(move |media: &Media| match first.strip_suffix("/*") {
-        Some(kind) => media.content_type.split('/').next() == Some(kind),
-        None => media.content_type == first,
-    })
 }
 
 /// A blob as it is; what was said about it travels in a header.

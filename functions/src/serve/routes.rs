@@ -11,6 +11,8 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
+use super::container::{HEALTH, PREDICT};
+use super::predictions::Dialect;
 use super::refusal::Refusal;
 use super::{Service, guard, predictions};
 
@@ -19,11 +21,19 @@ type Shared = State<Arc<Service>>;
 /// The page for people.
 const DOCS: &str = include_str!("docs.html");
 
-pub(crate) fn router(service: Arc<Service>) -> Router {
+/// What `front` makes of the server's own routes, behind the guard.
+pub(crate) fn router(service: Arc<Service>, front: impl FnOnce(Router) -> Router) -> Router {
+    front(own(service.clone())).layer(middleware::from_fn_with_state(service, guard::check))
+}
+
+fn own(service: Arc<Service>) -> Router {
     let predict = || answers(post(predict_first), "POST");
     let mut router = Router::new()
         .route("/health", answers(get(health), "GET, HEAD"))
+        .route("/ping", answers(get(health), "GET, HEAD"))
         .route("/predictions", predict())
+        .route("/invocations", answers(post(invoke), "POST"))
+        .route("/execution-parameters", answers(get(execution_parameters), "GET, HEAD"))
         .route("/models", answers(get(models), "GET, HEAD"))
         .route("/models/{name}", answers(get(model), "GET, HEAD"))
         .route("/models/{name}/predictions", answers(post(predict_named), "POST"))
@@ -35,15 +45,12 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         (&service.settings.health_route, answers(get(health), "GET, HEAD")),
         (&service.settings.predict_route, predict()),
     ] {
-        if let Some(path) = path.as_deref().filter(|path| !["/health", "/predictions"].contains(path)) {
+        if let Some(path) = path.as_deref().filter(|path| !HEALTH.contains(path) && !PREDICT.contains(path)) {
             // A path that is given is a path, not a pattern.
             router = router.route(&path.replace('{', "{{").replace('}', "}}"), route);
         }
     }
-    router
-        .fallback(unknown)
-        .layer(middleware::from_fn_with_state(service.clone(), guard::check))
-        .with_state(service)
+    router.fallback(unknown).with_state(service)
 }
 
 /// A route that names its methods to a caller who uses another.
@@ -76,11 +83,26 @@ async fn health(State(service): Shared) -> Response {
 
 async fn predict_first(State(service): Shared, request: Request<Body>) -> Response {
     let first = service.first.clone();
-    predictions::answer(service, &first, request).await
+    predictions::answer(service, &first, Dialect::Own, request).await
+}
+
+async fn invoke(State(service): Shared, request: Request<Body>) -> Response {
+    let first = service.first.clone();
+    predictions::answer(service, &first, Dialect::SageMaker, request).await
+}
+
+async fn execution_parameters(State(service): Shared) -> Response {
+    let settings = &service.settings;
+    match service.models.get(&service.first) {
+        Some(served) => {
+            json(settings.transform.parameters(&served.model, settings.max_body_bytes).to_string())
+        }
+        None => Refusal::new(StatusCode::NOT_FOUND, "unknown_model", "no model is served").into_response(),
+    }
 }
 
 async fn predict_named(State(service): Shared, Path(name): Path<String>, request: Request<Body>) -> Response {
-    predictions::answer(service, &name, request).await
+    predictions::answer(service, &name, Dialect::Own, request).await
 }
 
 /// What is said of a model: what `/models` lists, and `/models/{name}` in full.

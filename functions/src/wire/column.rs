@@ -6,7 +6,7 @@ use super::quoted;
 
 /// A value as it came, before its column decides what it makes of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Scalar<'a> {
+pub enum Scalar<'a> {
     Null,
     Bool(bool),
     Unsigned(u64),
@@ -34,19 +34,17 @@ pub(super) struct Builder<'a> {
     dtype: Dtype,
     data: Vec<u8>,
     text: Vec<Option<String>>,
+    text_bytes: usize,
     rows: u32,
     /// The shape of an instance: the signature's, and the first instance's where that is open.
     shape: Vec<Option<u32>>,
+    signed: &'a [Dim],
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(field: &'a Field, dtype: Dtype, shape: &[Dim]) -> Self {
-        let axis = |dim: &Dim| match dim {
-            Dim::Fixed(size) => Some(*size),
-            Dim::Symbol(_) => None,
-        };
-        let shape = shape.iter().map(axis).collect();
-        Self { field, dtype, data: Vec::new(), text: Vec::new(), rows: 0, shape }
+    pub fn new(field: &'a Field, dtype: Dtype, signed: &'a [Dim]) -> Self {
+        let shape = open(signed);
+        Self { field, dtype, data: Vec::new(), text: Vec::new(), text_bytes: 0, rows: 0, shape, signed }
     }
 
     pub fn field(&self) -> &'a Field {
@@ -72,6 +70,25 @@ impl<'a> Builder<'a> {
 
     pub fn end_row(&mut self) {
         self.rows += 1;
+    }
+
+    /// Bytes that its values take.
+    pub fn bytes(&self) -> usize {
+        self.data.len() + self.text_bytes + self.text.len() * size_of::<Option<String>>()
+    }
+
+    /// Forgets what came after the first `rows` rows.
+    pub fn truncate(&mut self, rows: usize) {
+        if rows == 0 {
+            self.shape = open(self.signed);
+        }
+        let row: usize = self.shape.iter().map(|axis| axis.unwrap_or(0) as usize).product();
+        let size = column_dtype(self.dtype).map_or(0, ColumnDtype::size_bytes);
+        self.data.truncate(rows * row * size);
+        for text in self.text.drain((rows * row).min(self.text.len())..).flatten() {
+            self.text_bytes -= text.len();
+        }
+        self.rows = self.rows.min(u32::try_from(rows).unwrap_or(u32::MAX));
     }
 
     /// Fills a whole instance with missing values.
@@ -104,6 +121,7 @@ impl<'a> Builder<'a> {
                         quoted(text)
                     ));
                 }
+                self.text_bytes += text.len();
                 self.text.push(Some(text.to_owned()));
             }
             Dtype::Bool => {
@@ -232,7 +250,7 @@ impl<'a> Builder<'a> {
         shape.push(self.rows);
         // An axis that no instance has shown is empty.
         shape.extend(self.shape.iter().map(|axis| axis.unwrap_or(0)));
-        let values = match wire_dtype(self.dtype) {
+        let values = match column_dtype(self.dtype) {
             None => Values::Text(self.text),
             Some(dtype) => Values::Numeric(Numeric { dtype, data: self.data }),
         };
@@ -240,8 +258,17 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// The signature's axes, before an instance has shown the size of those that are open.
+fn open(signed: &[Dim]) -> Vec<Option<u32>> {
+    let axis = |dim: &Dim| match dim {
+        Dim::Fixed(size) => Some(*size),
+        Dim::Symbol(_) => None,
+    };
+    signed.iter().map(axis).collect()
+}
+
 /// The contract's dtype; `None` for strings.
-fn wire_dtype(dtype: Dtype) -> Option<ColumnDtype> {
+pub fn column_dtype(dtype: Dtype) -> Option<ColumnDtype> {
     Some(match dtype {
         Dtype::Bool => ColumnDtype::Bool,
         Dtype::U8 => ColumnDtype::U8,

@@ -1,4 +1,6 @@
-//! Predictions on the wire: JSON values, one for each instance.
+//! Predictions on the wire: JSON values or rows of a table, one for each instance.
+
+mod rows;
 
 use std::io::Write as _;
 
@@ -6,63 +8,97 @@ use ampoule_host::{Batch, Column, ColumnDtype, Field, Media, Numeric, Values};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+pub use rows::rows;
+
 /// Appends one JSON value for each prediction to `out`, with `separator` between them.
 ///
-/// A prediction of one column is its bare value, of several an object in the columns' order.
-/// A blob is `{"content_type": …, "b64": …}` with its metadata's keys beside them.
-///
 /// # Errors
-/// The path of a number that JSON can't hold (NaN or an infinity) where the signature doesn't say
-/// that it may be missing; where it does, the number is `null`.
+/// As [`Encoder::write`].
 pub fn predictions(
     batch: &Batch,
     outputs: &[Field],
     separator: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
-    match batch {
-        Batch::Json(items) => {
-            for (index, item) in items.iter().enumerate() {
-                separate(index, separator, out);
-                out.extend_from_slice(item.as_bytes());
-            }
-            Ok(())
+    let encoder = Encoder::new(batch, outputs);
+    for row in 0..batch.instances() {
+        if row > 0 {
+            out.extend_from_slice(separator);
         }
-        Batch::Media(items) => {
-            for (index, item) in items.iter().enumerate() {
-                separate(index, separator, out);
-                blob(item, out);
+        encoder.write(row, out)?;
+    }
+    Ok(())
+}
+
+/// Writes predictions as JSON values, one by one.
+pub struct Encoder<'a>(Form<'a>);
+
+enum Form<'a> {
+    Json(&'a [String]),
+    Media(&'a [Media]),
+    Columns(Vec<Writer<'a>>),
+}
+
+impl<'a> Encoder<'a> {
+    pub fn new(batch: &'a Batch, outputs: &[Field]) -> Self {
+        let missing =
+            |column: &Column| outputs.iter().any(|field| field.name == column.name && field.missing);
+        let writer = |column: &'a Column| Writer { column, missing: missing(column) };
+        Self(match batch {
+            Batch::Json(items) => Form::Json(items),
+            Batch::Media(items) => Form::Media(items),
+            Batch::Columns(columns) => Form::Columns(columns.iter().map(writer).collect()),
+        })
+    }
+
+    /// Appends the prediction of instance `row`. That of one column is its bare value, of several an
+    /// object in the columns' order. A blob is `{"content_type": …, "b64": …}` with its metadata's
+    /// keys beside them.
+    ///
+    /// # Errors
+    /// The path of a number that JSON can't hold (NaN or an infinity) where the signature doesn't say
+    /// that it may be missing; where it does, the number is `null`.
+    pub fn write(&self, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
+        match &self.0 {
+            Form::Json(items) => {
+                out.extend_from_slice(items.get(row).map_or("null", String::as_str).as_bytes());
+                Ok(())
             }
-            Ok(())
-        }
-        Batch::Columns(columns) => {
-            let missing =
-                |column: &Column| outputs.iter().any(|field| field.name == column.name && field.missing);
-            let writers: Vec<Writer<'_>> =
-                columns.iter().map(|column| Writer { column, missing: missing(column) }).collect();
-            for row in 0..batch.instances() {
-                separate(row, separator, out);
-                match writers.as_slice() {
-                    [writer] => writer.write(row, out)?,
-                    writers => {
-                        for (index, writer) in writers.iter().enumerate() {
-                            out.push(if index == 0 { b'{' } else { b',' });
-                            json(&writer.column.name, out);
-                            out.push(b':');
-                            writer.write(row, out)?;
-                        }
-                        out.push(b'}');
-                    }
+            Form::Media(items) => {
+                if let Some(item) = items.get(row) {
+                    blob(item, out);
                 }
+                Ok(())
             }
-            Ok(())
+            Form::Columns(writers) => match writers.as_slice() {
+                [writer] => writer.write(row, out),
+                writers => {
+                    for (index, writer) in writers.iter().enumerate() {
+                        out.push(if index == 0 { b'{' } else { b',' });
+                        json(&writer.column.name, out);
+                        out.push(b':');
+                        writer.write(row, out)?;
+                    }
+                    out.push(b'}');
+                    Ok(())
+                }
+            },
         }
     }
 }
 
-fn separate(index: usize, separator: &[u8], out: &mut Vec<u8>) {
-    if index > 0 {
-        out.extend_from_slice(separator);
+impl Encoder<'_> {
+    /// Appends the values of one column of columns.
+    ///
+    /// # Errors
+    /// As [`Encoder::write`].
+    pub fn write_column(&self, column: usize, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
+        match &self.0 {
+            Form::Columns(writers) => writers
+                .get(column)
+                .map_or_else(|| Err(format!("no column {column}")), |writer| writer.write(row, out)),
+            _ => self.write(row, out),
+        }
     }
 }
 
@@ -183,5 +219,26 @@ pub fn answer(batch: &Batch, outputs: &[Field]) -> Result<Vec<u8>, String> {
     out.write_all(b"{\"predictions\":[").expect("a vector takes all bytes");
     predictions(batch, outputs, b",", &mut out)?;
     out.extend_from_slice(b"]}");
+    Ok(out)
+}
+
+/// One JSON value on each line.
+///
+/// # Errors
+/// As [`Encoder::write`].
+pub fn lines(batch: &Batch, outputs: &[Field]) -> Result<Vec<u8>, String> {
+    let encoder = Encoder::new(batch, outputs);
+    let mut out = Vec::new();
+    for row in 0..batch.instances() {
+        let start = out.len();
+        encoder.write(row, &mut out)?;
+        // A predictor may lay its JSON out over several lines; within a string they are escaped.
+        for byte in out.iter_mut().skip(start) {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+        out.push(b'\n');
+    }
     Ok(out)
 }

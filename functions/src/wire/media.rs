@@ -1,4 +1,13 @@
-//! Blobs on the wire: what type they are.
+//! Media types: what they are called, and which one a blob's first bytes show.
+
+/// The names that JSON Lines go by.
+pub const JSON_LINES: [&str; 4] =
+    ["application/jsonlines", "application/x-jsonlines", "application/jsonl", "application/x-ndjson"];
+
+/// A media type without its parameters, in lower case.
+pub fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
 
 /// The media type that a blob's first bytes show, for the types that models take.
 pub fn sniff(bytes: &[u8]) -> Option<&'static str> {

@@ -29,10 +29,7 @@ pub fn sheet(clouds: &Path, masks: &Path) -> anyhow::Result<Vec<u8>> {
     for (index, scene) in scenes.iter().enumerate() {
         let name = scene.file_name().context("a scene has a name")?;
         let truth = clouds.join("truth").join(name).with_extension("png");
-        let mut predicted = masks.join(name);
-        if !predicted.exists() {
-            predicted = masks.join(format!("{}.png", name.to_string_lossy()));
-        }
+        let predicted = masks.join(format!("{}.png", name.to_string_lossy()));
         let index = i64::try_from(index)?;
         let (column, row) = (index % i64::from(ACROSS), index / i64::from(ACROSS));
         for (cell, path) in [scene.as_path(), &truth, &predicted].into_iter().enumerate() {

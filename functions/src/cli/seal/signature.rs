@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use ampoule_host::seal::{Feature, FeatureKind};
 use ampoule_host::{Dim, Dtype, Field, GraphFacts, GraphTensor};
 use anyhow::bail;
+use serde_json::{Value, json};
 
 /// A field for each of a graph's tensors, without the batch axis. An output whose last axis counts
 /// the classes gets their labels.
@@ -46,16 +48,76 @@ fn field(tensor: &GraphTensor, labels: &[String]) -> anyhow::Result<Field> {
     })
 }
 
+/// A field for each column of a booster's only input; a missing value is one that it knows.
+pub fn of_features(features: &[Feature], input: &GraphTensor) -> anyhow::Result<Vec<Field>> {
+    let number = field(input, &[])?.dtype;
+    let field = |feature: &Feature| {
+        let named = !feature.categories.is_empty();
+        let text = named && numbers(&feature.categories).is_none();
+        Field {
+            name: feature.name.clone(),
+            dtype: if text { Some(Dtype::String) } else { number },
+            shape: Vec::new(),
+            media: Vec::new(),
+            description: match feature.kind {
+                FeatureKind::Categorical if named => Some(one_of(&feature.categories)),
+                FeatureKind::Categorical => Some("the code of a category: 0, 1, 2, …".to_owned()),
+                FeatureKind::Integer => Some("a whole number".to_owned()),
+                FeatureKind::Float | FeatureKind::Indicator => None,
+            },
+            unit: None,
+            range: (feature.kind == FeatureKind::Indicator).then_some([0.0, 1.0]),
+            labels: Vec::new(),
+            missing: true,
+        }
+    };
+    Ok(features.iter().map(field).collect())
+}
+
+/// The steps that turn the names of categories into the codes that the booster was trained with.
+pub fn codes(features: &[Feature], input: &GraphTensor) -> Vec<Value> {
+    let named = features.iter().filter(|feature| !feature.categories.is_empty());
+    named
+        .map(|feature| {
+            json!({ "ordinal": {
+                "column": feature.name,
+                "categories": numbers(&feature.categories).unwrap_or_else(|| json!(feature.categories)),
+                "missing": { "value": null },
+                "dtype": input.dtype,
+            } })
+        })
+        .collect()
+}
+
+/// Categories that are all whole numbers, as such: years rather than names.
+fn numbers(categories: &[String]) -> Option<Value> {
+    categories
+        .iter()
+        .map(|category| category.parse::<i32>().ok())
+        .collect::<Option<Vec<_>>>()
+        .map(Value::from)
+}
+
+fn one_of(categories: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let mut text =
+        format!("one of {}", categories.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "));
+    if categories.len() > SHOWN {
+        text.push_str(&format!(" and {} more", categories.len() - SHOWN));
+    }
+    text
+}
+
 /// Whether the graph's batch axis is fixed at 1.
 pub fn takes_one_at_a_time(graph: &GraphFacts) -> bool {
     graph.inputs.iter().any(|input| matches!(input.shape.first(), Some(Dim::Fixed(1))))
 }
 
-/// Sets the pipeline's `batch` where it says nothing of it.
-pub fn set_batch(pipeline: &mut Option<serde_json::Value>, batch: usize) {
-    let pipeline = pipeline.get_or_insert_with(|| serde_json::json!({}));
+/// Sets a part of the pipeline where it says nothing of it.
+pub fn set(pipeline: &mut Option<Value>, part: &str, value: Value) {
+    let pipeline = pipeline.get_or_insert_with(|| json!({}));
     if let Some(pipeline) = pipeline.as_object_mut() {
-        pipeline.entry("batch").or_insert_with(|| batch.into());
+        pipeline.entry(part).or_insert(value);
     }
 }
 

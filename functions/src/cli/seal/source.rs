@@ -60,11 +60,16 @@ impl Source {
                     toml::from_str(&text).with_context(|| format!("{} can't be used", file.display()))?;
                 Ok((source, folder))
             }
-            Some("onnx") => {
+            // What a file holds is seen by its content; these are the endings that the libraries give.
+            Some("onnx" | "json" | "ubj" | "txt" | "model" | "bin" | "cbm") => {
                 Ok((Self { model: file.file_name().map(PathBuf::from), ..Self::default() }, folder))
             }
             _ => {
-                bail!("{}: expected a model.onnx, an ampoule.toml or a folder that holds one", path.display())
+                bail!(
+                    "{}: expected a model (.onnx; XGBoost's .json or .ubj, LightGBM's .txt, CatBoost's .json), an \
+                     ampoule.toml or a folder that holds one",
+                    path.display()
+                )
             }
         }
     }
@@ -80,17 +85,13 @@ impl Source {
             if !self.graphs.is_empty() {
                 bail!("expected `model` or `graphs`, got both");
             }
-            graphs.push(GraphFile { name: "default".to_owned(), bytes: read(model)?, warm: Vec::new() });
+            graphs.push(GraphFile::new("default".to_owned(), read(model)?, Vec::new())?);
         }
         for graph in &self.graphs {
-            graphs.push(GraphFile {
-                name: graph.name.clone(),
-                bytes: read(&graph.file)?,
-                warm: graph.warm.clone(),
-            });
+            graphs.push(GraphFile::new(graph.name.clone(), read(&graph.file)?, graph.warm.clone())?);
         }
         if graphs.is_empty() && self.predictor.is_none() {
-            bail!("expected `model = \"FILE.onnx\"`, or a `predictor` that needs none");
+            bail!("expected `model = \"FILE\"`, or a `predictor` that needs none");
         }
         Ok(graphs)
     }

@@ -10,7 +10,7 @@ struct Failure {
     codes: &'static [&'static str],
 }
 
-const FAILURES: [Failure; 12] = [
+const FAILURES: [Failure; 13] = [
     Failure {
         status: 400,
         name: "BadRequest",
@@ -46,6 +46,12 @@ const FAILURES: [Failure; 12] = [
         name: "MethodNotAllowed",
         description: "The route is there, but not for this method",
         codes: &["method_not_allowed"],
+    },
+    Failure {
+        status: 406,
+        name: "NotAcceptable",
+        description: "Predictions have none of the forms that Accept names",
+        codes: &["not_acceptable"],
     },
     Failure {
         status: 408,

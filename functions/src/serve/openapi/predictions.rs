@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{failures, schema};
 
 /// Every status of a refusal that a prediction can meet.
-const FAILURES: [u16; 12] = [400, 401, 403, 404, 405, 408, 413, 415, 422, 500, 503, 504];
+const FAILURES: [u16; 13] = [400, 401, 403, 404, 405, 406, 408, 413, 415, 422, 500, 503, 504];
 
 /// `POST …/predictions`; `id` is unique in the document.
 pub fn operation(model: &Manifest, id: &str) -> Value {
@@ -79,10 +79,13 @@ fn bodies(model: &Manifest) -> Map<String, Value> {
         };
         json["examples"] = Value::Object(model.samples.iter().enumerate().map(example).collect());
     }
-    let mut bodies = Map::from_iter([("application/json".to_owned(), json)]);
+    let lines = json!({ "schema": lines("instance") });
+    let mut bodies =
+        Map::from_iter([("application/json".to_owned(), json), ("application/jsonlines".to_owned(), lines)]);
     if is_table(&model.inputs) {
         let what = "Rows of instances (RFC 4180). With a header, columns are found by name; \
-                    without one they are the inputs in order";
+                    without one they are the inputs in order. The first row is a header if it holds the \
+                    name of an input, unless the type says header=present or header=absent";
         let mut csv = json!({ "schema": { "type": "string", "description": what } });
         if let Some(table) = table(model) {
             csv["example"] = Value::String(table);
@@ -93,6 +96,10 @@ fn bodies(model: &Manifest) -> Map<String, Value> {
         bodies.insert(media.clone(), json!({}));
     }
     bodies
+}
+
+fn lines(of: &str) -> Value {
+    json!({ "type": "string", "description": format!("One {of} in JSON on each line") })
 }
 
 /// Whether instances fit into the rows of a table.
@@ -143,7 +150,9 @@ fn cell(value: &Value) -> Option<String> {
 
 fn answer(model: &Manifest) -> Value {
     let json = json!({ "schema": reference(model, "answer") });
-    let mut content = Map::from_iter([("application/json".to_owned(), json)]);
+    let lines = json!({ "schema": lines("prediction") });
+    let mut content =
+        Map::from_iter([("application/json".to_owned(), json), ("application/jsonlines".to_owned(), lines)]);
     let mut headers = json!({ "x-request-id": { "$ref": "#/components/headers/RequestId" } });
     let mut description = "One prediction for each instance, in their order".to_owned();
     if let [output] = model.outputs.as_slice()
@@ -155,6 +164,9 @@ fn answer(model: &Manifest) -> Value {
             "description": "With a prediction that comes as it is: what is said about it, a JSON object",
             "schema": { "type": "string", "contentMediaType": "application/json" },
         });
+    } else {
+        let what = "One row for each prediction, without a header (RFC 4180)";
+        content.insert("text/csv".to_owned(), json!({ "schema": { "type": "string", "description": what } }));
     }
     json!({ "description": description, "headers": headers, "content": content })
 }

@@ -78,7 +78,7 @@ fn every_reference_has_a_target_and_every_operation_its_own_id() {
         assert!(document.pointer(pointer).is_some(), "{reference}");
     }
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{ids:?}");
-    assert_eq!(ids.len(), 6 + 3);
+    assert_eq!(ids.len(), 8 + 4);
 }
 
 #[test]
@@ -88,6 +88,7 @@ fn the_first_model_and_every_model_by_name_have_a_route() {
         |path: &str| paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"].clone();
     assert_eq!(body("/predictions"), json!({ "$ref": "#/components/schemas/iris.request" }));
     assert_eq!(body("/models/iris/predictions"), body("/predictions"));
+    assert_eq!(body("/invocations"), body("/predictions"));
     assert_eq!(body("/models/clouds/predictions"), json!({ "$ref": "#/components/schemas/clouds.request" }));
     let name = &paths["/models/{name}"]["get"]["parameters"][0]["schema"];
     assert_eq!(name["enum"], json!(["iris", "clouds"]));
@@ -128,9 +129,12 @@ fn pictures_come_and_go_as_they_are_or_in_base64() {
     let operation = &document["paths"]["/predictions"]["post"];
     let types = |content: &Value| content.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>());
     let sent = types(&operation["requestBody"]["content"]).expect("an object");
-    assert_eq!(sent, ["application/json", "image/jpeg", "image/png"]);
+    assert_eq!(sent, ["application/json", "application/jsonlines", "image/jpeg", "image/png"]);
     let answered = types(&operation["responses"]["200"]["content"]).expect("an object");
-    assert_eq!(answered, ["application/json", "image/png"]);
+    assert_eq!(answered, ["application/json", "application/jsonlines", "image/png"]);
+    let table = super::document(&[&iris()])["paths"]["/predictions"]["post"]["responses"]["200"].clone();
+    let answered = types(&table["content"]).expect("an object");
+    assert_eq!(answered, ["application/json", "application/jsonlines", "text/csv"]);
     assert!(operation["responses"]["200"]["headers"]["x-prediction-metadata"].is_object());
     let forms = &document["components"]["schemas"]["clouds.instance"]["anyOf"];
     assert_eq!(forms[0]["properties"]["content_type"]["enum"], json!(["image/png", "image/jpeg"]));
@@ -226,7 +230,8 @@ fn long_lists_of_classes_are_cut_in_descriptions() {
 fn a_refusal_for_load_says_when_to_come_back() {
     let document = document(&[&iris()]);
     let responses = &document["paths"]["/predictions"]["post"]["responses"];
-    for status in ["400", "401", "403", "404", "405", "408", "413", "415", "422", "500", "503", "504"] {
+    for status in ["400", "401", "403", "404", "405", "406", "408", "413", "415", "422", "500", "503", "504"]
+    {
         let reference = responses[status]["$ref"].as_str().expect("a reference");
         let response = document.pointer(&reference[1..]).expect("a response");
         assert_eq!(response["headers"].get("Retry-After").is_some(), status == "503", "{status}");
