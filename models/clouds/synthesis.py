@@ -179,7 +179,7 @@ def write_samples():
             y, x = np.mgrid[:height, :width]
             picture.putalpha(Image.fromarray(np.where((y < height // 2) & (x < width // 2), 0, 255).astype(np.uint8)))
         path = HERE / "scenes" / name
-        # Full chroma, so that JPEG decoders agree within a level of each other.
+        # Full chroma, so that other JPEG decoders than Pillow's agree with it within a level.
         options = dict(quality=85, subsampling=0) if path.suffix == ".jpg" else dict(optimize=True)
         picture.save(path, **options)
         Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(

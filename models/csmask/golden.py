@@ -120,6 +120,14 @@ def single_precision(model):
 
 def recipe(image, session):
     """PIPELINE.md, step by step: f32[H, W, 4] to classes u8[H, W] and validity u8[H, W]."""
+    classes = classify(image, session)
+    invalid = (classes != 0) | (image == 0).all(axis=2)
+    near = scipy.ndimage.distance_transform_cdt(~invalid, metric="taxicab") <= 4 if invalid.any() else invalid
+    return classes, (~near).astype(np.uint8)
+
+
+def classify(image, session):
+    """Its first part: f32[H, W, 4] to classes u8[H, W]."""
     statistics = json.loads((HERE / "model_4b_l1c.json").read_text())["data"]["dataset_statistics"]["img"]
     height, width, _ = image.shape
     tile, stride, margin = 256, 204, 51
@@ -138,11 +146,7 @@ def recipe(image, session):
             inside_y, inside_x = (y >= 0) & (y < height), (x >= 0) & (x < width)
             weighted = (share * ramp[:, None] * ramp[None, :]).transpose(1, 2, 0)
             total[np.ix_(y[inside_y], x[inside_x])] += weighted[np.ix_(inside_y, inside_x)]
-    classes = total.astype(np.float32).argmax(axis=2).astype(np.uint8)
-
-    invalid = (classes != 0) | (image == 0).all(axis=2)
-    near = scipy.ndimage.distance_transform_cdt(~invalid, metric="taxicab") <= 4 if invalid.any() else invalid
-    return classes, (~near).astype(np.uint8)
+    return total.astype(np.float32).argmax(axis=2).astype(np.uint8)
 
 
 def mirror(index, size):
