@@ -38,8 +38,8 @@ def environment(folder, requirements):
     return folder / "bin"
 
 
-def step(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def step(command, variables=None):
+    done = subprocess.run(command, env=os.environ | (variables or {}), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
         lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
         errors = [line for line in lines if line.lower().startswith("error")]

@@ -12,6 +12,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PEERS = HERE / "peers"
 IRIS = ROOT / "models/iris"
+CACHE = ROOT / "target/bench-logs/cache"
 SPECIES = ["setosa", "versicolor", "virginica"]
 TOLERANCE = 1e-5  # absolute, on a probability
 
@@ -83,7 +84,7 @@ def references(model):
 
 
 def folder_of(model):
-    return IRIS if model == "iris" else HERE / "mlp"
+    return HERE / "mlp" if model == "mlp" else ROOT / "models" / model
 
 
 def path_from(variable, default, how):
@@ -93,28 +94,59 @@ def path_from(variable, default, how):
     return path
 
 
-def ampoule(model, *flags):
-    def command(ports):
-        program = path_from("AMPOULE", ROOT / "target/release/ampoule", "cargo build --release --bin ampoule")
-        return [program, "serve", sealed(program, model), "--port", str(ports[0]), "--threads", "1", *flags]
+def command_line():
+    return path_from("AMPOULE", ROOT / "target/release/ampoule", "cargo build --release --bin ampoule")
 
-    return command
+
+def serve(model):
+    """The command line's server, which has the compiler in it."""
+    return lambda ports: [command_line(), "serve", sealed(model), "--port", str(ports[0]), "--threads", "1"]
+
+
+def deployed(ports):
+    """The program of containers, as `make serving` builds it."""
+    return [path_from("CLOUD", ROOT / "target/serving/cloud", "make serving")]
+
+
+def deployed_env(model, reuse=0):
+    settings = {"AMPOULE_LOG": "warn"} | ({"AMPOULE_REUSE": str(reuse)} if reuse else {})
+    return lambda ports: settings | {"PORT": str(ports[0]), "AMPOULE_MODEL": str(precompiled(model))}
+
+
+def ours(model):
+    """A model in a fresh sandbox for each call, and in one that is used again."""
+    return [
+        System(f"ampoule-{model}", f"ampoule, {model}", model, deployed, env=deployed_env(model), tags={"ours"}),
+        System(f"ampoule-{model}-reuse", f"ampoule, reuse 1000, {model}", model, deployed,
+               env=deployed_env(model, 1000), tags={"ours"}),
+        System(f"bare-{model}", f"bare axum + engine, {model}", model, bare(model)),
+    ]
 
 
 @cache
-def sealed(program, model):
+def sealed(model):
     """The sealed model: the one in MODELS, or else sealed now, once."""
     if os.environ.get("MODELS"):
         return path_from("MODELS", "", "seal the models into it") / f"{model}.wasm"
     file = ROOT / f"target/bench-models/{model}.wasm"
     file.parent.mkdir(parents=True, exist_ok=True)
-    install.step([program, "seal", folder_of(model), "-o", file])
+    install.step([command_line(), "seal", folder_of(model), "-o", file])
+    return file
+
+
+@cache
+def precompiled(model):
+    """The sealed model of a table, its code in `CACHE` for programs without a compiler."""
+    file = sealed(model)
+    row = ROOT / f"target/bench-models/{model}.json"
+    row.write_text(json.dumps(references(model)["instances"][:1]))
+    install.step([command_line(), "predict", file, row], {"AMPOULE_CACHE": str(CACHE)})
     return file
 
 
 def bare(model):
     def command(ports):
-        program = path_from("BARE", ROOT / "target/release/bare", "cargo build --release -p ampoule-bare")
+        program = path_from("BARE", ROOT / "target/serving/bare", "cargo build --profile serving -p ampoule-bare")
         return [program, folder_of(model) / "model.onnx", "--port", str(ports[0])]
 
     return command
@@ -155,12 +187,9 @@ def open_inference(rows):
 
 
 SYSTEMS = [
-    System("ampoule-iris", "ampoule, iris", "iris", ampoule("iris"), tags={"ours"}),
-    System("ampoule-iris-reuse", "ampoule --reuse 1000, iris", "iris", ampoule("iris", "--reuse", "1000"), tags={"ours"}),
-    System("bare-iris", "bare axum + engine, iris", "iris", bare("iris")),
-    System("ampoule-mlp", "ampoule, mlp", "mlp", ampoule("mlp"), tags={"ours"}),
-    System("ampoule-mlp-reuse", "ampoule --reuse 1000, mlp", "mlp", ampoule("mlp", "--reuse", "1000"), tags={"ours"}),
-    System("bare-mlp", "bare axum + engine, mlp", "mlp", bare("mlp")),
+    *ours("iris"),
+    *ours("mlp"),
+    System("ampoule-serve", "ampoule serve, iris", "iris", serve("iris")),
     System(SEED, "FastAPI + XGBoost (the seed)", "iris", script("fastapi", "fastapi_xgboost.py", "model.json")),
     System("fastapi-onnxruntime", "FastAPI + ONNX Runtime", "iris",
            script("fastapi", "fastapi_onnxruntime.py", "model.onnx")),

@@ -1,5 +1,10 @@
 //! What the tests share: the built command, sealed models, a server of one's own, and a caller that
-//! sends any bytes it likes.
+//! sends any bytes it likes; and [`double`], an object server that fails as it is told.
+
+pub mod client;
+pub mod double;
+pub mod platform;
+pub mod servers;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -28,6 +33,13 @@ fn built() -> PathBuf {
 pub fn ampoule() -> PathBuf {
     let path = built().join("ampoule");
     assert!(path.exists(), "{} is not there: run `make build` first", path.display());
+    path
+}
+
+/// A program that serves in a cloud, built without a compiler in it; `make serving` makes it.
+pub fn serving(program: &str) -> PathBuf {
+    let path = built().join("serving").join(program);
+    assert!(path.exists(), "{} is not there: run `make serving` first", path.display());
     path
 }
 
@@ -93,14 +105,18 @@ impl Server {
 
     /// The same with variables in its environment.
     pub fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let child = Command::new(ampoule())
-            .args(["serve", "--port", "0"])
-            .args(arguments)
-            .env("AMPOULE_CACHE", cache())
-            .envs(variables.iter().copied())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the command starts");
+        Self::of(
+            Command::new(ampoule())
+                .args(["serve", "--port", "0"])
+                .args(arguments)
+                .env("AMPOULE_CACHE", cache())
+                .envs(variables.iter().copied()),
+        )
+    }
+
+    /// Starts a program that logs where it listens.
+    pub fn of(command: &mut Command) -> Self {
+        let child = command.stderr(Stdio::piped()).spawn().expect("the command starts");
         let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), ready_ms: 0.0 };
         let mut log = BufReader::new(server.child.stderr.take().expect("it is piped"));
         let mut heard = String::new();
@@ -144,20 +160,8 @@ impl Server {
 
     /// Sends a request and gives the answer.
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut request =
-            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
-        for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
-        }
-        if !headers.iter().any(|(name, _)| {
-            name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
-        }) {
-            request.push_str(&format!("content-length: {}\r\n", body.len()));
-        }
-        request.push_str("\r\n");
-        let mut bytes = request.into_bytes();
-        bytes.extend_from_slice(body);
-        self.send(&bytes).unwrap_or_else(|why| panic!("{method} {path}: {why}"))
+        Answer::of(self.address, method, path, headers, body)
+            .unwrap_or_else(|why| panic!("{method} {path}: {why}"))
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -174,18 +178,19 @@ impl Server {
     /// # Errors
     /// No answer came.
     pub fn send(&self, bytes: &[u8]) -> Result<Answer, String> {
-        let mut stream = self.connect();
-        // A server may answer and close before it has read everything.
-        let _ = stream.write_all(bytes);
-        Answer::read(&mut stream)
+        Answer::to(self.address, bytes)
     }
 
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).expect("the server listens");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time can be set");
-        stream.set_write_timeout(Some(Duration::from_secs(60))).expect("a time can be set");
-        stream
+        connect(self.address)
     }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the server listens");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time can be set");
+    stream.set_write_timeout(Some(Duration::from_secs(60))).expect("a time can be set");
+    stream
 }
 
 impl Drop for Server {
@@ -211,6 +216,39 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Asks whoever listens at `address`.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub fn of(
+        address: SocketAddr,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Self, String> {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !headers.iter().any(|(name, _)| {
+            name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
+        }) {
+            request.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        request.push_str("\r\n");
+        let mut bytes = request.into_bytes();
+        bytes.extend_from_slice(body);
+        Self::to(address, &bytes)
+    }
+
+    fn to(address: SocketAddr, bytes: &[u8]) -> Result<Self, String> {
+        let mut stream = connect(address);
+        // A server may answer and close before it has read everything.
+        let _ = stream.write_all(bytes);
+        Self::read(&mut stream)
+    }
+
     /// Reads one answer: its head, and its body by its length, or to the end.
     ///
     /// # Errors
@@ -282,4 +320,15 @@ pub fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
     assert!(found || std::env::var_os("CI").is_none(), "{program} is missing");
     found
+}
+
+/// A program that `make test` installs from `tests/requirements.txt`; in continuous integration it has to be there.
+pub fn installed(program: &str) -> Option<PathBuf> {
+    let path = root().join("target/venv/bin").join(program);
+    if path.exists() {
+        return Some(path);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{program} is missing: make test installs it");
+    eprintln!("skipped: {program} is missing (run `make test`)");
+    None
 }

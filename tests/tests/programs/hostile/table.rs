@@ -55,15 +55,6 @@ impl Case {
         let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         Self::of(name, Send::Request { method, path: path.to_owned(), headers, body: body.into() })
     }
-
-    /// The same, sent to `path`.
-    pub fn to(mut self, to: &str) -> Self {
-        if let Send::Request { path, .. } = &mut self.send {
-            to.clone_into(path);
-        }
-        self
-    }
-
     pub fn bytes(name: &str, bytes: impl Into<Vec<u8>>) -> Self {
         Self::of(name, Send::Bytes(bytes.into()))
     }

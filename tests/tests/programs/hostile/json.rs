@@ -1,12 +1,8 @@
 //! Hostile JSON and tables: every value that a signature doesn't let in, at every place, is refused
 //! with that place.
 
-#[path = "hostile/table.rs"]
-#[allow(dead_code, reason = "each test program uses its part of the table")]
-mod table;
-
+use super::table::{Case, Good, SETTLED, hold};
 use ampoule_tests::{Server, sealed};
-use table::{Case, Good, SETTLED, hold};
 
 const INPUTS: [&str; 4] = ["sepal_length", "sepal_width", "petal_length", "petal_width"];
 const ROW: &str = "[5.1,3.5,1.4,0.2]";
@@ -624,8 +620,8 @@ fn tables_are_refused_by_row_and_column() {
         csv("a formula", b"=1+1,2,3,4\n")
             .at("instances[0].sepal_length")
             .says("expected a number, got \"=1+1\""),
-        csv("an open quote", b"\"1,2,3,4\n1,2,3,4\n").says("expected 4 columns, got 1"),
-        csv("no UTF-8", b"1,2,\xff,4\n").says("not CSV"),
+        csv("an open quote", b"\"1,2,3,4\n1,2,3,4\n").says("line 1: expected a closing quote"),
+        csv("no UTF-8", b"1,2,\xff,4\n").at("instances[0]").says("expected UTF-8"),
         csv("NUL", b"1,2,3,4\x00\n").at("instances[0].petal_width").says("expected a number, got \"4\\0\""),
         csv("semicolons", b"1;2;3;4\n").says("expected 4 columns, got 1 (\"1;2;3;4\")"),
         csv("a hundred thousand columns", ",".repeat(100_000).as_bytes())

@@ -1,17 +1,11 @@
 //! Hostile pictures: truncated, lying, exploding, or none at all; over HTTP and in a folder.
 
-#[path = "hostile/pictures.rs"]
-mod pictures;
-#[path = "hostile/table.rs"]
-#[allow(dead_code, reason = "each test program uses its part of the table")]
-mod table;
-
 use std::fs;
 
+use super::pictures::{good_jpeg, good_png, grey, grey_but, header, png, tiff, webp, zeros, zlib};
+use super::table::{Case, Good, SETTLED, hold};
 use ampoule_tests::{Server, root, run, said, sealed};
-use pictures::{good_jpeg, good_png, grey, grey_but, header, png, tiff, webp, zeros, zlib};
 use serde_json::Value;
-use table::{Case, Good, SETTLED, hold};
 
 const TYPES: &str = "expected image/png or image/jpeg or image/webp or image/tiff, got ";
 
@@ -593,11 +587,7 @@ fn a_folder_is_done_but_for_what_is_no_picture() {
             assert_eq!(&fs::read(scenes.join(name)).expect("the input is left where it is"), bytes);
         }
         for (name, _) in &good {
-            let mask = folder.path().join("masks").join(if name.ends_with(".png") {
-                (*name).to_owned()
-            } else {
-                format!("{name}.png")
-            });
+            let mask = folder.path().join("masks").join(format!("{name}.png"));
             let mask = image::open(&mask).unwrap_or_else(|cause| panic!("{}: {cause}", mask.display()));
             let picture = if name.ends_with(".tif") {
                 (16, 16)

@@ -1,17 +1,13 @@
 //! Hostile HTTP: sizes, encodings, framing, routes, strangers, and callers who are too slow or too many.
 
-#[path = "hostile/table.rs"]
-#[allow(dead_code, reason = "each test program uses its part of the table")]
-mod table;
-
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
+use super::table::{Case, Good, SETTLED, hold};
 use ampoule_tests::{Answer, Server, eventually, sealed};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use table::{Case, Good, SETTLED, hold};
 
 const BODY: &str = "{\"instances\":[[5.1,3.5,1.4,0.2]]}";
 const MAX_BODY: usize = 10_000;
@@ -385,10 +381,9 @@ fn a_route_or_method_that_is_not_there_is_named() {
 fn a_content_type_that_is_not_taken_is_refused() {
     let (mut server, good) = limited();
     let refused = |said: &str| {
-        Case::post(said, said, BODY)
-            .status(415)
-            .code("unsupported_media_type")
-            .says(&format!("expected application/json, text/csv or image/*, got {said:?}"))
+        Case::post(said, said, BODY).status(415).code("unsupported_media_type").says(&format!(
+            "expected application/json, application/jsonlines, text/csv or image/*, got {said:?}"
+        ))
     };
     let cases = [
         refused("text/plain"),

@@ -58,17 +58,13 @@ fn clouds_masks_agree_with_onnx_runtime_on_every_scene() {
     let (mut wrong, mut all) = (0.0, 0.0);
     for entry in std::fs::read_dir(clouds.join("scenes")).expect("the scenes are there").flatten() {
         let name = entry.path().file_name().expect("a name").to_string_lossy().into_owned();
-        let mask = if name.ends_with(".png") { name.clone() } else { format!("{name}.png") };
+        let mask = format!("{name}.png");
         let reference = clouds.join("reference").join(Path::new(&name).with_extension("png"));
         let (share, pixels) = differing(&out.path().join("masks").join(mask), &reference);
         println!("{name}: {:.4} % of {pixels} pixels differ", share * 100.0);
-        // JPEG decoders may differ by a level, which the model's card counts.
-        let allowed = if name.ends_with(".jpg") { 2e-3 } else { 1e-4 };
-        assert!(share <= allowed, "{name}: {share}");
-        if !name.ends_with(".jpg") {
-            wrong += share * f64::from(pixels);
-            all += f64::from(pixels);
-        }
+        assert!(share <= 1e-4, "{name}: {share}");
+        wrong += share * f64::from(pixels);
+        all += f64::from(pixels);
     }
     assert!(all > 0.0 && wrong / all <= 1e-4, "{wrong} of {all}");
 }

@@ -1,0 +1,105 @@
+"""Times convolutional models here and in ONNX Runtime, in turns, one thread each; prints a table.
+
+    pip install -r convolutions.txt
+    cargo build --release --locked -p ampoule-engine --examples
+    python convolutions.py --ours target/release/examples/time_rounds [--json FILE] [MODEL:SHAPE ...]
+
+Without models: the two of convolution_models.py, the two of the repository (models/clouds, and models/csmask where it
+has been fetched) and the text detector of rapidocr-onnxruntime 1.4.4. A model's time is the least of all rounds, which
+a machine that does other things disturbs least.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+ROUNDS = 8
+ROUND_MS = 400
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ours", required=True, help="the example time_rounds")
+    parser.add_argument("--json", type=Path, help="where the figures go")
+    parser.add_argument("models", nargs="*", help="path:shape, the shape as 1,3,224,224")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        models = [model.rsplit(":", 1) for model in options.models] or list(known(folder))
+        print(f"{'model':<14}{'ONNX Runtime':>14}{'ours':>10}{'ratio':>8}{'difference':>12}{'load':>10}{'peak':>9}")
+        figures = [figure(Path(path), shape, options.ours, folder) for path, shape in models]
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+
+
+def known(folder):
+    subprocess.run([sys.executable, HERE / "convolution_models.py", folder], check=True)
+    yield folder / "resnet50.onnx", "1,3,224,224"
+    yield folder / "mobilenet.onnx", "1,3,224,224"
+    yield ROOT / "models/clouds/model.onnx", "1,3,256,256"
+    csmask = ROOT / "models/csmask/model_4b_l1c.onnx"
+    if csmask.exists():
+        yield csmask, "1,4,256,256"
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    subprocess.run([*pip, "--dest", folder, "rapidocr-onnxruntime==1.4.4"], check=True)
+    (wheel,) = folder.glob("rapidocr*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        detector = archive.extract("rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx", folder)
+    yield Path(detector), "1,3,320,320"
+
+
+def figure(path, shape, ours, folder):
+    dims = [int(dim) for dim in shape.split(",")]
+    values = np.random.default_rng(7).random(dims, dtype=np.float32)
+    (folder / "input").write_bytes(values.tobytes())
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+    settings.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    feed = {session.get_inputs()[0].name: values}
+    expected = session.run(None, feed)[0]
+    command = [ours, path, shape, folder / "input", folder / "output"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        load = float(process.stdout.readline())
+        got = np.frombuffer((folder / "output").read_bytes(), np.float32).reshape(expected.shape)
+        peer, mine = [], []
+        for _ in range(ROUNDS):
+            peer.append(least(lambda: session.run(None, feed)))
+            process.stdin.write(f"{ROUND_MS}\n")
+            process.stdin.flush()
+            mine.append(float(process.stdout.readline()))
+        process.stdin.close()
+        peak = int(process.stdout.readline().split()[1]) / 1024
+    peer, mine = min(peer), min(mine)
+    scale = np.abs(expected).max()
+    difference = float(np.abs(got - expected).max() / scale)
+    print(
+        f"{path.stem[:13]:<14}{peer:>11.2f} ms{mine:>7.2f} ms{mine / peer:>8.2f}{difference:>12.1e}"
+        f"{load:>7.0f} ms{peak:>6.0f} MB",
+        flush=True,
+    )
+    return {"model": path.stem, "onnxruntime_ms": peer, "ours_ms": mine, "difference": difference}
+
+
+def least(call):
+    from time import perf_counter
+
+    times, begin = [], perf_counter()
+    while not times or perf_counter() - begin < ROUND_MS / 1e3:
+        start = perf_counter()
+        call()
+        times.append(perf_counter() - start)
+    return min(times) * 1e3
+
+
+if __name__ == "__main__":
+    main()

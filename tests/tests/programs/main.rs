@@ -1,0 +1,15 @@
+//! The programs and files that people get, from outside: what they print, answer, write and refuse.
+
+mod architecture;
+mod article;
+mod cloud;
+mod containers;
+mod deploy;
+mod docs;
+mod files;
+mod golden;
+mod hostile;
+mod lambda;
+mod profile;
+mod sealing;
+mod service;
