@@ -5,24 +5,33 @@ OUT := target/release
 VENV := target/venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: build demo test bench check csmask clean
+.PHONY: build serving demo test bench check csmask clean
 
 ## The release build of everything.
 build: toolchain
 	$(CARGO) build --release --locked
+
+## The programs of cloud functions, without a compiler in them, where `ampoule package` looks for them.
+serving: toolchain
+	$(CARGO) build --profile serving --locked -p ampoule-functions --no-default-features --bin bootstrap --bin cloud --example hello
+	mkdir -p $(OUT)/serving && cp target/serving/bootstrap target/serving/cloud $(OUT)/serving/
 
 ## Seals, serves and asks the models of the repository, and masks a folder of pictures.
 demo: build
 	$(OUT)/ampoule demo
 
 ## All tests. Installs what they need (a browser for the page, Python for the peers) where it is missing.
-test: build csmask browser
+test: build serving csmask browser deploy-tools
 	$(CARGO) test --release --locked
 
 ## Figures beside those of peers, from the same run. Installs the peers.
-bench: build csmask
+bench: build serving csmask
 	$(CARGO) bench --locked -p ampoule-tests --bench call
-	AMPOULE=$(OUT)/ampoule BARE=$(OUT)/bare tests/bench/run $(BENCH)
+	$(CARGO) build --profile serving --locked -p ampoule-bare
+	AMPOULE=$(OUT)/ampoule tests/bench/run $(BENCH)
+	AMPOULE=$(OUT)/ampoule tests/bench/function
+	AMPOULE=$(OUT)/ampoule tests/bench/article
+	AMPOULE=$(OUT)/ampoule tests/bench/article --model csmask
 
 ## Format, lints, documentation and dependencies.
 check: toolchain
@@ -39,7 +48,7 @@ csmask: $(VENV)/ready
 clean:
 	$(CARGO) clean
 
-.PHONY: toolchain browser
+.PHONY: toolchain browser deploy-tools
 toolchain:
 	@command -v rustup >/dev/null || { echo "rustup is missing: see https://rustup.rs" >&2; exit 1; }
 	@rustup target list --installed | grep -qx wasm32-wasip2 || rustup target add wasm32-wasip2 \
@@ -54,6 +63,16 @@ browser: tests/docs/node_modules
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	    && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
 	    || echo "no chromium: the page is not tested"
+
+deploy-tools: tests/deploy/node_modules
+	@command -v buildah >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	    && apt-get update -qq && apt-get install -y -qq buildah >/dev/null; } \
+	    || echo "no buildah: images are not run"
+
+tests/deploy/node_modules: tests/deploy/package.json
+	@command -v npm >/dev/null && (cd tests/deploy && npm ci --silent --no-audit --no-fund) \
+	    || echo "no npm: workflows are not linted"
+	@touch tests/deploy/node_modules 2>/dev/null || true
 
 tests/docs/node_modules: tests/docs/package.json
 	@command -v npm >/dev/null && (cd tests/docs && npm ci --silent --no-audit --no-fund) \
