@@ -16,8 +16,8 @@ use crate::store::Object;
 /// Objects that must have been refused before their share stops a sweep: a few may be so by chance.
 const MIN_REFUSED: usize = 20;
 
-/// How often an object is visited that failed, or that another replaced meanwhile: while no other is
-/// done in between, and in all.
+/// How often an object is visited that failed, or that another replaced meanwhile: while no other
+/// ends in between, and in all.
 const VISITS: u32 = 5;
 const MAX_VISITS: u32 = 50;
 
@@ -63,11 +63,11 @@ struct Next {
     /// As it was listed; nothing on a later visit.
     listed: Option<Object>,
     page: usize,
-    /// How often it was visited, and how often of that since another was done.
+    /// How often it was visited, and how often of that since another ended.
     visits: u32,
     in_vain: u32,
-    /// How many were done at its last visit.
-    done: usize,
+    /// How many had ended at its last visit.
+    ended: usize,
 }
 
 impl Sweep {
@@ -152,7 +152,7 @@ impl Sweep {
             page,
             visits: 0,
             in_vain: 0,
-            done: 0,
+            ended: 0,
         }));
     }
 
@@ -194,8 +194,9 @@ impl Sweep {
             told(Step { key: &next.key, outcome: &outcome });
             return Err(anyhow!("{error}"));
         }
-        next.in_vain = if self.totals.done > next.done { 1 } else { next.in_vain + 1 };
-        next.done = self.totals.done;
+        let ended = self.totals.objects() - self.totals.failed;
+        next.in_vain = if ended > next.ended { 1 } else { next.in_vain + 1 };
+        next.ended = ended;
         let more = next.in_vain < VISITS && next.visits < MAX_VISITS && self.waiting.len() < MAX_WAITING;
         if again && more && !self.is_too_late() {
             self.waiting.push_back(next);

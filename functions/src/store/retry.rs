@@ -5,9 +5,8 @@
 //! from [`Retry::delay`].
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
 
@@ -18,12 +17,20 @@ use super::{Reading, Store, StoreError, Version};
 /// Waiting times are drawn from zero to a bound that doubles with each try ("full jitter"). Each
 /// call earns a tenth of a retry and each retry spends one, from a stock of a hundred: in the long
 /// run a tenth of the calls are retries, so that a store that fails isn't asked ten times as much.
-/// One `Retry` stands for one store, and is shared by all who call it.
+/// Ten retries a second are always there: no store feels them, and the few calls at a job's end earn
+/// next to nothing. One `Retry` stands for one store, and is shared by all who call it.
 #[derive(Debug)]
 pub struct Retry {
     pace: Pace,
-    /// Tenths of a retry that may still be spent.
-    stock: AtomicU32,
+    stock: Mutex<Stock>,
+}
+
+/// The retries that may still be spent.
+#[derive(Debug)]
+struct Stock {
+    retries: f64,
+    /// Until when time has added to them.
+    counted: Instant,
 }
 
 /// The bounds of one call's tries.
@@ -37,8 +44,34 @@ pub struct Pace {
     pub longest: Duration,
 }
 
-const RETRY: u32 = 10;
-const STOCK: u32 = 100 * RETRY;
+/// What a call earns, what a second adds, and the most that is kept. Retries.
+const EARNED: f64 = 0.1;
+const EACH_SECOND: f64 = 10.0;
+const MOST: f64 = 100.0;
+
+impl Stock {
+    /// What there is at `now`.
+    fn at(&mut self, now: Instant) -> &mut f64 {
+        let passed = now.saturating_duration_since(self.counted).as_secs_f64();
+        self.retries = (self.retries + passed * EACH_SECOND).min(MOST);
+        self.counted = self.counted.max(now);
+        &mut self.retries
+    }
+
+    fn earn(&mut self, now: Instant) {
+        let retries = self.at(now);
+        *retries = (*retries + EARNED).min(MOST);
+    }
+
+    fn spend(&mut self, now: Instant) -> bool {
+        let retries = self.at(now);
+        let enough = *retries >= 1.0;
+        if enough {
+            *retries -= 1.0;
+        }
+        enough
+    }
+}
 
 impl Default for Pace {
     fn default() -> Self {
@@ -54,7 +87,7 @@ impl Default for Retry {
 
 impl Retry {
     pub fn new(pace: Pace) -> Self {
-        Self { pace, stock: AtomicU32::new(STOCK) }
+        Self { pace, stock: Mutex::new(Stock { retries: MOST, counted: Instant::now() }) }
     }
 
     /// How long to wait after `error`, the outcome of try number `tried` (the first is 1), until the
@@ -67,7 +100,7 @@ impl Retry {
             StoreError::Throttled { retry_after: Some(asked) } => *asked,
             _ => Duration::ZERO,
         };
-        if asked > self.pace.longest || !self.spend() {
+        if asked > self.pace.longest || !self.with_stock(Stock::spend) {
             return None;
         }
         let bound =
@@ -83,13 +116,11 @@ impl Retry {
 
     /// Counts a call that isn't a retry.
     pub fn earn(&self) {
-        let more = |stock: u32| Some((stock + 1).min(STOCK));
-        let _ = self.stock.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        self.with_stock(Stock::earn);
     }
 
-    fn spend(&self) -> bool {
-        let less = |stock: u32| stock.checked_sub(RETRY);
-        self.stock.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    fn with_stock<T>(&self, does: impl FnOnce(&mut Stock, Instant) -> T) -> T {
+        does(&mut self.stock.lock().unwrap_or_else(PoisonError::into_inner), Instant::now())
     }
 
     /// Calls until it succeeds or another try is no use. For what may be done twice: reads, listings, tags.
@@ -248,14 +279,30 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_of_the_calls_may_be_retries() {
-        let retry = Retry::default();
-        let mut retries = 0;
-        for _ in 0..10_000 {
-            retry.earn();
-            retries += u32::from(retry.delay(1, &LOST()).is_some());
+    fn a_tenth_of_the_calls_may_be_retries_and_ten_a_second() {
+        let start = Instant::now();
+        let mut stock = Stock { retries: MOST, counted: start };
+        let spent = |stock: &mut Stock, calls: u32, now| {
+            (0..calls)
+                .map(|_| {
+                    stock.earn(now);
+                    u32::from(stock.spend(now))
+                })
+                .sum::<u32>()
+        };
+        // A hundred from the stock, and a tenth of ten thousand: the last of each is a matter of rounding.
+        let at_once = spent(&mut stock, 10_000, start);
+        assert!((1_098..=1_100).contains(&at_once), "{at_once} of 10,000 calls were tried again");
+        let later = start + Duration::from_secs(3);
+        let (mut waited, mut few) = (0, 0);
+        while stock.spend(later) {
+            waited += 1;
         }
-        assert!((1_000..=1_100).contains(&retries), "{retries} of 10,000 calls were tried again");
+        while stock.spend(start) {
+            few += 1;
+        }
+        assert!((30..=31).contains(&waited), "{waited} after three seconds");
+        assert_eq!(few, 0, "a clock that another thread read before adds nothing");
     }
 
     #[tokio::test]
