@@ -106,6 +106,7 @@ impl Deploy {
             PathBuf::from(format!("{}-{}", ampoule.manifest().name, self.platform.name()))
         });
         let packed = self.pack(&ampoule)?;
+        let mut written = String::new();
         for file in rendered.iter().chain(&packed) {
             let path = folder.join(&file.path);
             publish(&path, &file.bytes)?;
@@ -114,12 +115,13 @@ impl Deploy {
                 std::fs::set_permissions(&path, mode)
                     .with_context(|| format!("can't make {} a program", path.display()))?;
             }
-            println!("{}  {} bytes", path.display(), file.bytes.len());
+            written.push_str(&format!("{}  {} bytes\n", path.display(), file.bytes.len()));
         }
-        println!("\n$ cd {}", folder.display());
+        written.push_str(&format!("\n$ cd {}\n", folder.display()));
         for line in files::commands(self.platform, &plan) {
-            println!("$ {line}");
+            written.push_str(&format!("$ {line}\n"));
         }
+        outcome::print(written.as_bytes())?;
         Ok(Exit::Done)
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ampoule_host::seal::{self, GraphFile};
 use anyhow::{Context as _, bail};
 
-use super::Exit;
+use super::{Exit, outcome};
 
 /// Makes a folder with an ampoule.toml and, with --predictor, a predictor in Rust.
 #[derive(Debug, clap::Args)]
@@ -75,7 +75,8 @@ impl New {
             )?;
             write(&folder.join("src/lib.rs"), PREDICTOR.as_bytes())?;
         }
-        println!("{} is there; next: ampoule seal {}", self.name.display(), self.name.display());
+        let name = self.name.display();
+        outcome::print(format!("{name} is there; next: ampoule seal {name}\n").as_bytes())?;
         Ok(Exit::Done)
     }
 

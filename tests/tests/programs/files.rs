@@ -97,3 +97,35 @@ fn a_large_table_takes_the_memory_of_a_batch() {
     println!("256 MB of a table: at most {} MB of memory", peak >> 20);
     assert!(peak < 100 << 20, "{peak} bytes");
 }
+
+#[test]
+fn a_reader_that_has_gone_is_no_error() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let iris = sealed("iris").to_string_lossy().into_owned();
+    std::fs::create_dir(folder.path().join("in")).expect("a folder can be made");
+    std::fs::write(folder.path().join("in/row.json"), "[[5.1, 3.5, 1.4, 0.2]]").expect("it is written");
+    let model = ampoule_tests::root().join("models/iris/model.onnx").to_string_lossy().into_owned();
+    let commands: [&[&str]; 5] = [
+        &["inspect", &iris],
+        &["predict", &iris, "in/row.json"],
+        &["batch", &iris, "in", "out", "--report", "report.json"],
+        &["new", "begun", "--model", &model],
+        &["deploy", "aws", &iris, "--dry-run"],
+    ];
+    for arguments in commands {
+        let (reader, writer) = std::io::pipe().expect("there are pipes");
+        drop(reader);
+        let output = Command::new(ampoule())
+            .args(arguments)
+            .current_dir(folder.path())
+            .env("AMPOULE_CACHE", cache())
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        assert!(output.stderr.is_empty() || arguments[0] == "batch", "{arguments:?}: {}", said(&output));
+    }
+    let report = std::fs::read_to_string(folder.path().join("report.json")).expect("it was written");
+    assert!(report.contains("\"done\":1"), "{report}");
+}

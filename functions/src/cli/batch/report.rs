@@ -103,18 +103,23 @@ impl Report {
         }
         let seconds = took.as_secs_f64().max(1e-9);
         let rate = |count: usize| format!("{:.1}/s", count as f64 / seconds);
-        println!("done     {:>9}  {:>12}", totals.done, rate(totals.done));
-        println!("rows     {:>9}  {:>12}", totals.instances, rate(totals.instances));
-        println!("skipped  {:>9}", totals.skipped);
-        for (why, count) in &self.skipped {
-            println!("         {count:>9}  {why}");
-        }
-        println!("refused  {:>9}", totals.refused);
-        println!("failed   {:>9}", totals.failed);
-        println!("seconds  {seconds:>9.1}");
+        let mut lines = vec![
+            format!("done     {:>9}  {:>12}", totals.done, rate(totals.done)),
+            format!("rows     {:>9}  {:>12}", totals.instances, rate(totals.instances)),
+            format!("skipped  {:>9}", totals.skipped),
+        ];
+        lines.extend(self.skipped.iter().map(|(why, count)| format!("         {count:>9}  {why}")));
+        lines.extend([
+            format!("refused  {:>9}", totals.refused),
+            format!("failed   {:>9}", totals.failed),
+            format!("seconds  {seconds:>9.1}"),
+        ]);
         if stopped || totals.unfinished {
-            println!("There is more to do: run it again to go on.");
+            lines.push("There is more to do: run it again to go on.".to_owned());
         }
+        let table = lines.join("\n") + "\n";
+        // A reader that has gone changes nothing of what the job came to.
+        let _ = std::io::stdout().write_all(table.as_bytes());
     }
 
     fn write(&mut self, bytes: &[u8]) {
