@@ -2,7 +2,7 @@
 //! requests and events.
 //!
 //! [`run`] is the program. What a process is for, its environment says: `run` makes of it a server
-//! for a platform, or a task of a Cloud Run job. A request goes through `Function::enter`: events
+//! for a platform, or a task of a Cloud Run job. A request goes through `Entry::enter`: events
 //! go to the job over the input bucket, everything else to the service that `ampoule serve` has.
 
 mod answer;
@@ -15,21 +15,18 @@ mod sent;
 mod storage;
 mod task;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use hyper::service::Service as _;
-use hyper_util::service::TowerToHyperService;
+use futures::future::BoxFuture;
 
 use crate::job::Work;
 use crate::lazy::Lazy;
-use crate::serve::{BodyBounds, LARGE, Refusal, read_body};
+use crate::serve::{BodyBounds, Front, LARGE, Refusal, Routes, read_body};
 use sent::Sent;
 
 pub use run::run;
@@ -64,9 +61,10 @@ pub struct Function {
 }
 
 /// A function and the service's own routes.
-struct Entry {
-    function: Function,
-    service: TowerToHyperService<Router>,
+#[derive(Clone, Copy)]
+struct Entry<'a> {
+    function: &'a Function,
+    routes: &'a Routes,
 }
 
 impl Function {
@@ -79,23 +77,23 @@ impl Function {
     ) -> Self {
         Self { platform, work, bucket, patience, bounds }
     }
+}
 
-    /// Puts the function before `routes`.
-    pub fn before(self, routes: Router) -> Router {
-        let entry = Arc::new(Entry { function: self, service: TowerToHyperService::new(routes) });
-        Router::new().fallback(enter).with_state(entry)
+impl Front for Function {
+    fn answer<'a>(&'a self, routes: &'a Routes, request: Request) -> BoxFuture<'a, Response> {
+        Box::pin(Entry { function: self, routes }.enter(request))
     }
 }
 
-/// The way of one request.
-async fn enter(State(entry): State<Arc<Entry>>, request: Request) -> Response {
-    match &entry.function.platform {
-        Platform::Azure(bindings) => azure::answer(&entry, bindings, request).await,
-        Platform::Container(signature) => entry.container(*signature, request).await,
+impl Entry<'_> {
+    /// The way of one request.
+    async fn enter(self, request: Request) -> Response {
+        match &self.function.platform {
+            Platform::Azure(bindings) => azure::answer(&self, bindings, request).await,
+            Platform::Container(signature) => self.container(*signature, request).await,
+        }
     }
-}
 
-impl Entry {
     async fn container(&self, signature: Signature, request: Request) -> Response {
         let path = request.uri().path();
         // Browsers ask for these of their own accord; no function is meant.
@@ -126,7 +124,7 @@ impl Entry {
             Sent::read(&head.headers, &body)
         };
         match sent {
-            Ok(Sent::Notice(notice)) => answer::answer(&self.function, notice).await,
+            Ok(Sent::Notice(notice)) => answer::answer(self.function, notice).await,
             Ok(Sent::Other { .. }) if signature == Signature::Http => {
                 head.uri = Uri::from_static(PREDICTIONS);
                 self.serve(rebuilt(head, body)).await
@@ -140,10 +138,7 @@ impl Entry {
 
     /// Has the service's own routes answer.
     async fn serve(&self, request: Request) -> Response {
-        match self.service.call(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
+        self.routes.answer(request).await
     }
 }
 
@@ -153,7 +148,7 @@ const PREDICTIONS: &str = "/predictions";
 /// Whether a body may be an event by its shape: no sender of events packs it.
 fn may_be_event(headers: &HeaderMap) -> bool {
     !headers.contains_key(header::CONTENT_ENCODING)
-        && matches!(sent::content_type(headers).as_str(), "" | "application/json")
+        && matches!(&*sent::content_type(headers), "" | "application/json")
 }
 
 /// A request whose body was read.

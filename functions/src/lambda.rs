@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ampoule_host::Model;
-use axum::Router;
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -24,7 +23,7 @@ use crate::event::queue::NoName;
 use crate::event::{Event, Notice, Unreadable};
 use crate::job::{ObjectName, Outcome, Work};
 use crate::resources::Resources;
-use crate::serve;
+use crate::serve::{self, Entrance};
 use crate::settings::{Place, ResponseMode, Settings};
 
 pub use run::run;
@@ -35,7 +34,7 @@ const MAX_REPLY_BYTES: usize = 6 << 20;
 /// What answers the events of one process.
 pub struct Function {
     model: Model,
-    router: Router,
+    entrance: Entrance,
     resources: Resources,
     input: Option<Place>,
     output: Option<Place>,
@@ -65,7 +64,7 @@ impl Function {
     /// The settings don't fit together.
     pub fn new(model: Model, settings: &Settings, resources: Resources) -> anyhow::Result<Self> {
         Ok(Self {
-            router: serve::router(vec![model.clone()], settings.service.clone())?,
+            entrance: serve::entrance(vec![model.clone()], settings.service.clone())?,
             model,
             resources,
             input: settings.input.clone(),

@@ -1,12 +1,13 @@
 //! `ampoule serve`: models over HTTP.
 //!
-//! A [`Server`] listens, `connection` keeps slow callers from holding it, `routes` says what is
-//! where, and `predictions` is the way of one request.
+//! A [`Server`] listens, `connection` keeps slow callers from holding it, `entrance` lets
+//! requests in, `routes` says what is where, and `predictions` is the way of one request.
 
 mod accept;
 mod body;
 mod connection;
 mod container;
+mod entrance;
 mod form;
 mod guard;
 mod metrics;
@@ -24,13 +25,13 @@ use std::time::Duration;
 
 use ampoule_host::Model;
 use anyhow::Context as _;
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use body::Bounds as BodyBounds;
 pub(crate) use body::{LARGE, read as read_body};
 pub use container::Container;
+pub(crate) use entrance::{Entrance, Front, Routes};
 pub use guard::Access;
 pub use openapi::document as openapi;
 pub(crate) use refusal::Refusal;
@@ -120,15 +121,15 @@ impl Service {
 ///
 /// # Errors
 /// Two models have one name.
-pub(crate) fn router(models: Vec<Model>, settings: Settings) -> anyhow::Result<Router> {
-    Ok(routes::router(Arc::new(Service::new(models, settings)?), |routes| routes))
+pub(crate) fn entrance(models: Vec<Model>, settings: Settings) -> anyhow::Result<Entrance> {
+    Ok(Entrance::new(Arc::new(Service::new(models, settings)?), None))
 }
 
 /// A server that listens.
 pub struct Server {
     listener: TcpListener,
     service: Arc<Service>,
-    router: Router,
+    entrance: Entrance,
 }
 
 impl Server {
@@ -137,21 +138,21 @@ impl Server {
     /// # Errors
     /// The address is taken or not ours, or two models have one name.
     pub async fn bind(models: Vec<Model>, settings: Settings) -> anyhow::Result<Self> {
-        Self::bind_behind(models, settings, |routes| routes).await
+        Self::bind_behind(models, settings, None).await
     }
 
     /// The same with something before the server's own routes; who may ask is decided before both.
     ///
     /// # Errors
     /// As [`Server::bind`].
-    pub async fn bind_behind(
+    pub(crate) async fn bind_behind(
         models: Vec<Model>,
         settings: Settings,
-        front: impl FnOnce(Router) -> Router,
+        front: Option<Box<dyn Front>>,
     ) -> anyhow::Result<Self> {
         let address = SocketAddr::new(settings.host, settings.port);
         let service = Arc::new(Service::new(models, settings)?);
-        let router = routes::router(service.clone(), front);
+        let entrance = Entrance::new(service.clone(), front);
         let listener = TcpListener::bind(address).await.map_err(|cause| match cause.kind() {
             std::io::ErrorKind::AddrInUse => {
                 anyhow::anyhow!(
@@ -162,7 +163,7 @@ impl Server {
             }
             _ => anyhow::Error::new(cause).context(format!("can't listen on {address}")),
         })?;
-        Ok(Self { listener, service, router })
+        Ok(Self { listener, service, entrance })
     }
 
     /// Where it listens; with port 0 the system chose one.
@@ -176,7 +177,7 @@ impl Server {
     /// Answers requests until `stop` completes; then lets those in flight finish.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (drain, draining) = watch::channel(false);
-        let tracker = connection::accept(self.listener, self.router, self.service.clone(), draining);
+        let tracker = connection::accept(self.listener, self.entrance, self.service.clone(), draining);
         tokio::pin!(tracker, stop);
         tokio::select! {
             () = &mut tracker => return,

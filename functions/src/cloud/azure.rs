@@ -37,7 +37,7 @@ pub struct Bindings {
 const ROUTE_PREFIX: &str = "/api";
 
 /// Answers one request of the Functions host.
-pub(super) async fn answer(entry: &Entry, bindings: &Bindings, mut request: Request) -> Response {
+pub(super) async fn answer(entry: &Entry<'_>, bindings: &Bindings, mut request: Request) -> Response {
     let path = request.uri().path();
     if let Some(rest) =
         path.strip_prefix(ROUTE_PREFIX).filter(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -135,7 +135,7 @@ impl Invocation {
 }
 
 /// Answers a request within an invocation. Its answer is text: the host has no other.
-async fn http(entry: &Entry, bindings: &Bindings, asked: Asked) -> Response {
+async fn http(entry: &Entry<'_>, bindings: &Bindings, asked: Asked) -> Response {
     let (Ok(method), Some(uri)) = (Method::from_bytes(asked.method.as_bytes()), asked.path()) else {
         return refuse(&format!("Data: expected a method and a URL, got {}", quoted(&asked.url)));
     };
@@ -207,7 +207,7 @@ fn own_path(path: &str) -> Option<Uri> {
 
 /// Predicts for a blob. The prediction is an output; a blob without one fails the invocation, so
 /// that the host tries again and then has it in its queue of poison blobs.
-async fn blob(entry: &Entry, bindings: &Bindings, invocation: &Invocation, content: &str) -> Response {
+async fn blob(entry: &Entry<'_>, bindings: &Bindings, invocation: &Invocation, content: &str) -> Response {
     let name = invocation.name();
     let content_type = match Format::of(&name) {
         Some(Format::Json) => "application/json",

@@ -28,7 +28,7 @@ pub enum Mode {
 impl Mode {
     /// The mode of an event; `None` where the headers announce none.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        match content_type(headers).as_str() {
+        match &*content_type(headers) {
             "application/cloudevents-batch+json" => Some(Self::Batched),
             // Other formats than JSON are refused as such later.
             kind if kind.starts_with("application/cloudevents") => Some(Self::Structured),

@@ -125,7 +125,7 @@ fn begin(sagemaker: bool) -> anyhow::Result<()> {
         }
         let bounds = BodyBounds::of(&service);
         let function = Function::new(platform, work, bucket, patience, bounds);
-        let server = Server::bind_behind(vec![model], service, |routes| function.before(routes)).await?;
+        let server = Server::bind_behind(vec![model], service, Some(Box::new(function))).await?;
         let address = server.address()?;
         tracing::info!(%address, ready_ms = start.elapsed().as_secs_f64() * 1e3, "listening");
         server.run(stop).await;

@@ -3,6 +3,7 @@
 //! What a request means is told from its headers first and then from the shape of its body; nothing
 //! here does anything.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, header};
@@ -101,7 +102,7 @@ pub(super) fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> 
 }
 
 /// The essence of the content type, in lower case.
-pub(super) fn content_type(headers: &HeaderMap) -> String {
+pub(super) fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
     essence(header(headers, header::CONTENT_TYPE.as_str()).unwrap_or_default())
 }
 

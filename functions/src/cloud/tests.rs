@@ -1,9 +1,10 @@
 //! A function before routes that only say where they were asked, over work that is played.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use axum::Router;
 use serde_json::{Value, json};
 
 use super::*;
@@ -79,9 +80,9 @@ async fn ask(
         Duration::from_secs(60),
         bounds,
     );
-    let service = TowerToHyperService::new(function.before(routes));
+    let routes = Routes::from(routes);
     let request = request.body(body.into()).expect("a request");
-    let (head, body) = service.call(request).await.expect("a router answers").into_parts();
+    let (head, body) = function.answer(&routes, request).await.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
     let body = String::from_utf8_lossy(&body).into_owned();
     Asked { status: head.status.as_u16(), headers: head.headers, body }

@@ -56,7 +56,7 @@ impl Caller {
 
 /// The format that a content type shows.
 pub fn format_of(content_type: &str) -> Option<Format> {
-    Some(match media::essence(content_type).as_str() {
+    Some(match &*media::essence(content_type) {
         "application/json" => Format::Json,
         "text/csv" => Format::Csv,
         "application/vnd.apache.parquet" => Format::Parquet,

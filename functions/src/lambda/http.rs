@@ -6,7 +6,6 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
-use lambda_runtime::tower::ServiceExt as _;
 use serde_json::value::RawValue;
 
 use super::{Failed, Function, MAX_REPLY_BYTES, Reply, json};
@@ -24,8 +23,8 @@ impl Function {
                 if let (None, Ok(id)) = (headers.get("x-request-id"), HeaderValue::from_str(id)) {
                     headers.insert("x-request-id", id);
                 }
-                match tokio::time::timeout_at(until.into(), self.router.clone().oneshot(request)).await {
-                    Ok(Ok(response)) => response,
+                match tokio::time::timeout_at(until.into(), self.entrance.answer(request)).await {
+                    Ok(response) => response,
                     Err(_) => {
                         let why = "no answer within the time that the function has";
                         Refusal::new(StatusCode::GATEWAY_TIMEOUT, "deadline_exceeded", why).into_response()

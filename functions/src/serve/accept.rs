@@ -78,6 +78,9 @@ impl Wanted {
             },
             _ => &[],
         };
+        if self.ranges.is_empty() {
+            return Ok(if usual == Answer::Csv && !blobs.is_empty() { Answer::Json } else { usual });
+        }
         let offers: Vec<(Answer, &str)> = [Answer::Json, Answer::Lines, Answer::Csv]
             .into_iter()
             .filter(|answer| blobs.is_empty() || *answer != Answer::Csv)
@@ -85,9 +88,6 @@ impl Wanted {
             .chain(blobs.iter().filter(|_| instances == 1).map(|blob| (Answer::Raw, blob.as_str())))
             .collect();
         let usual = if offers.iter().any(|(offer, _)| *offer == usual) { usual } else { Answer::Json };
-        if self.ranges.is_empty() {
-            return Ok(usual);
-        }
         for range in &self.ranges {
             if range == "*/*" {
                 return Ok(usual);

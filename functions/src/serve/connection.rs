@@ -1,28 +1,31 @@
 //! Connections: accepted up to a number, given up when their caller is too slow.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::Service;
+use super::{Entrance, Service};
 
 /// Serves connections until `draining` turns true; then ends when the last of them has.
 pub async fn accept(
     listener: TcpListener,
-    router: Router,
+    entrance: Entrance,
     service: Arc<Service>,
     mut draining: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(service.settings.max_connections));
     let mut connections = JoinSet::new();
-    let service_fn = TowerToHyperService::new(router);
+    let entrance = Arc::new(entrance);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(service.settings.head_timeout).max_buf_size(64 << 10);
     loop {
@@ -45,7 +48,12 @@ pub async fn accept(
         };
         while connections.try_join_next().is_some() {}
         let _ = stream.set_nodelay(true);
-        let connection = http.serve_connection(TokioIo::new(stream), service_fn.clone());
+        let entrance = entrance.clone();
+        let answer = service_fn(move |request: Request<Incoming>| {
+            let entrance = entrance.clone();
+            async move { Ok::<_, Infallible>(entrance.answer(request.map(Body::new)).await) }
+        });
+        let connection = http.serve_connection(TokioIo::new(stream), answer);
         let mut draining = draining.clone();
         connections.spawn(async move {
             let _place = place;

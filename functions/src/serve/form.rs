@@ -29,7 +29,7 @@ impl Form {
     pub fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
         let Some(said) = headers.get(header::CONTENT_TYPE) else { return Ok(Self::Json) };
         let said = said.to_str().unwrap_or("no text");
-        match media::essence(said).as_str() {
+        match &*media::essence(said) {
             "application/json" => Ok(Self::Json),
             "text/csv" => Ok(Self::Csv(announced(said))),
             "application/x-image" => Ok(Self::Blob(None)),

@@ -1,10 +1,7 @@
 //! Who may ask: a token, or only programs of this machine.
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::middleware::Next;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -31,28 +28,23 @@ impl Access {
     }
 }
 
-/// Lets a request through or refuses it. Health is open to everyone, since a probe has no token, and
-/// so is the page, which asks its reader for one and holds nothing else.
-pub(crate) async fn check(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+/// The refusal of a request whose sender may not ask. Health is open to everyone, since a probe has no token,
+/// and so is the page, which asks its reader for one and holds nothing else.
+pub(crate) fn check(service: &Service, request: &Request<Body>) -> Option<Response> {
     let path = request.uri().path();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let open = reads
         && (HEALTH.contains(&path)
             || matches!(path, "/docs" | "/")
             || service.settings.health_route.as_deref() == Some(path));
-    let refused = match &service.settings.access {
+    let refusal = match &service.settings.access {
         Access::Anyone => None,
         Access::ThisMachine => foreign(request.headers()),
         Access::Token(_) if open => None,
         Access::Token(expected) => missing_token(request.headers(), expected),
-    };
-    match refused {
-        Some(refusal) => {
-            service.metrics.refused(refusal.code);
-            refusal.closing().into_response()
-        }
-        None => next.run(request).await,
-    }
+    }?;
+    service.metrics.refused(refusal.code);
+    Some(refusal.closing().into_response())
 }
 
 fn missing_token(headers: &HeaderMap, expected: &[u8; 32]) -> Option<Refusal> {

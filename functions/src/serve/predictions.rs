@@ -1,6 +1,7 @@
 //! The way of one request for predictions: decode, predict, encode.
 
-use std::sync::{Arc, LazyLock};
+use std::io::Write as _;
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use ampoule_host::Media;
@@ -25,7 +26,7 @@ pub(crate) enum Dialect {
 
 /// Answers a request for predictions of `name`.
 pub(crate) async fn answer(
-    service: Arc<Service>,
+    service: &Service,
     name: &str,
     dialect: Dialect,
     request: Request<Body>,
@@ -40,7 +41,7 @@ pub(crate) async fn answer(
     };
     let id = request_id(request.headers());
     let _flight = served.meters.enter();
-    let mut response = match predict(&service, served, dialect, request, start).await {
+    let mut response = match predict(service, served, dialect, request, start).await {
         Ok(response) => response,
         Err(Failed { refusal, cause }) => {
             served.meters.refused(refusal.code);
@@ -134,8 +135,12 @@ async fn predict(
                 let cause = ampoule_host::Error::Contract(why);
                 Failed { refusal: Refusal::of(&cause), cause: Some(cause) }
             })?;
+            let mut response = Response::new(Body::from(encoded));
+            // Room for what is said below too.
+            response.headers_mut().reserve(4);
             let content_type = HeaderValue::from_static(chosen.content_type());
-            ([(header::CONTENT_TYPE, content_type)], encoded).into_response()
+            response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            response
         }
     };
     served.meters.answered(count, decode, &answer.timings, start.elapsed());
@@ -173,5 +178,9 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     }
     static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    HeaderValue::from_str(&format!("{:x}-{number:x}", *PROCESS)).expect("hex digits are a header's text")
+    let mut text = [0; 32];
+    let mut rest = &mut text[..];
+    write!(rest, "{:x}-{number:x}", *PROCESS).expect("8 and 16 digits at the most");
+    let left = rest.len();
+    HeaderValue::from_bytes(&text[..text.len() - left]).expect("hex digits are a header's text")
 }

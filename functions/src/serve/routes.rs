@@ -7,32 +7,27 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
 use super::container::{HEALTH, PREDICT};
 use super::predictions::Dialect;
 use super::refusal::Refusal;
-use super::{Service, guard, predictions};
+use super::{Service, predictions};
 
 type Shared = State<Arc<Service>>;
 
 /// The page for people.
 const DOCS: &str = include_str!("docs.html");
 
-/// What `front` makes of the server's own routes, behind the guard.
-pub(crate) fn router(service: Arc<Service>, front: impl FnOnce(Router) -> Router) -> Router {
-    front(own(service.clone())).layer(middleware::from_fn_with_state(service, guard::check))
-}
-
-fn own(service: Arc<Service>) -> Router {
-    let predict = || answers(post(predict_first), "POST");
+pub(crate) fn router(service: Arc<Service>) -> Router {
+    // Where `Routes` answers what is posted, before it comes here.
+    let predict = || answers(MethodRouter::new(), "POST");
     let mut router = Router::new()
         .route("/health", answers(get(health), "GET, HEAD"))
         .route("/ping", answers(get(health), "GET, HEAD"))
         .route("/predictions", predict())
-        .route("/invocations", answers(post(invoke), "POST"))
+        .route("/invocations", predict())
         .route("/execution-parameters", answers(get(execution_parameters), "GET, HEAD"))
         .route("/models", answers(get(models), "GET, HEAD"))
         .route("/models/{name}", answers(get(model), "GET, HEAD"))
@@ -81,16 +76,6 @@ async fn health(State(service): Shared) -> Response {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server is stopping").into_response()
 }
 
-async fn predict_first(State(service): Shared, request: Request<Body>) -> Response {
-    let first = service.first.clone();
-    predictions::answer(service, &first, Dialect::Own, request).await
-}
-
-async fn invoke(State(service): Shared, request: Request<Body>) -> Response {
-    let first = service.first.clone();
-    predictions::answer(service, &first, Dialect::SageMaker, request).await
-}
-
 async fn execution_parameters(State(service): Shared) -> Response {
     let settings = &service.settings;
     match service.models.get(&service.first) {
@@ -102,7 +87,7 @@ async fn execution_parameters(State(service): Shared) -> Response {
 }
 
 async fn predict_named(State(service): Shared, Path(name): Path<String>, request: Request<Body>) -> Response {
-    predictions::answer(service, &name, Dialect::Own, request).await
+    predictions::answer(&service, &name, Dialect::Own, request).await
 }
 
 /// What is said of a model: what `/models` lists, and `/models/{name}` in full.

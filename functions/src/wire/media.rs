@@ -1,12 +1,19 @@
 //! Media types: what they are called, and which one a blob's first bytes show.
 
+use std::borrow::Cow;
+
 /// The names that JSON Lines go by.
 pub const JSON_LINES: [&str; 4] =
     ["application/jsonlines", "application/x-jsonlines", "application/jsonl", "application/x-ndjson"];
 
 /// A media type without its parameters, in lower case.
-pub fn essence(content_type: &str) -> String {
-    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+pub fn essence(content_type: &str) -> Cow<'_, str> {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if essence.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(essence.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(essence)
+    }
 }
 
 /// The media type that a blob's first bytes show, for the types that models take.
