@@ -10,7 +10,7 @@ use crate::profile::{Clock, Implementation, Profile};
 use crate::read::{Reader, describe};
 use crate::signature::{Description, Dim, TensorInfo};
 use crate::steps::{Rehearsal, Steps};
-use crate::{Error, Tensor};
+use crate::{Error, Tensor, hold};
 
 /// How a model is loaded.
 #[derive(Clone, Debug)]
@@ -50,6 +50,9 @@ enum Plans {
     Steps(Box<(Steps, Description)>),
 }
 
+/// Bytes of values that are worked out while a graph is loaded, beside as many as its file has.
+const VALUE_BYTES: usize = 24 << 20;
+
 impl Graph {
     /// Parses and optimises a model: ONNX, or a booster in a library's own file, whose formats the crate's documentation
     /// lists. Of ONNX: where dims are open, a graph without convolutions, recurrence and the
@@ -72,6 +75,10 @@ impl Graph {
         if let Some(import) = read_booster(bytes)? {
             return Self::of(import, options);
         }
+        hold::within(VALUE_BYTES.saturating_add(bytes.len()), || Self::of_onnx(bytes, options))
+    }
+
+    fn of_onnx(bytes: &[u8], options: &LoadOptions) -> Result<Self, Error> {
         let reader = Reader::new(bytes)?;
         let Description { inputs, outputs, .. } = reader.description.clone();
         if reader.stepwise {
