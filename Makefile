@@ -32,6 +32,9 @@ bench: build serving csmask
 	AMPOULE=$(OUT)/ampoule tests/bench/function
 	AMPOULE=$(OUT)/ampoule tests/bench/article
 	AMPOULE=$(OUT)/ampoule tests/bench/article --model csmask
+	$(CARGO) build --release --locked -p ampoule-engine --examples
+	tests/bench/peers/trees.py
+	tests/bench/peers/convolutions.py
 
 ## Made-up files for all that loads models, FUZZ_SECONDS (1200) for each of them.
 fuzz: toolchain
