@@ -5,7 +5,7 @@ OUT := target/release
 VENV := target/venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: build serving demo test bench check csmask clean
+.PHONY: build serving demo test fuzz bench check csmask clean
 
 ## The release build of everything.
 build: toolchain
@@ -32,6 +32,13 @@ bench: build serving csmask
 	AMPOULE=$(OUT)/ampoule tests/bench/function
 	AMPOULE=$(OUT)/ampoule tests/bench/article
 	AMPOULE=$(OUT)/ampoule tests/bench/article --model csmask
+	$(CARGO) build --release --locked -p ampoule-engine --examples
+	tests/bench/peers/trees.py
+	tests/bench/peers/convolutions.py
+
+## Made-up files for all that loads models, FUZZ_SECONDS (1200) for each of them.
+fuzz: toolchain
+	host/engine/fuzz/run $(FUZZ)
 
 ## Format, lints, documentation and dependencies.
 check: toolchain

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 
 class Missing(Exception):
@@ -36,6 +37,13 @@ def environment(folder, requirements):
         step([folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements])
         stamp.write_text(want)
     return folder / "bin"
+
+
+def enter(folder, requirements):
+    """Goes on in the environment of `environment`, with the same arguments; returns there."""
+    programs = environment(folder, requirements)
+    if Path(sys.prefix).resolve() != folder.resolve():
+        os.execv(programs / "python", [programs / "python", *sys.argv])
 
 
 def step(command, variables=None):

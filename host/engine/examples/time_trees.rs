@@ -1,5 +1,6 @@
 //! Times a model of tables: `cargo run --release -p ampoule-engine --example time_trees -- model rows.f32 [size ...]`,
-//! or writes what it answers to all rows: `... -- model rows.f32 --answers file`, its last output's bytes.
+//! or writes what it answers to all rows: `... -- model rows.f32 --answers file`, its last output's bytes. `--threads N`
+//! before the model lets a call have so many threads, rather than one.
 //!
 //! The rows are f32, little-endian, one after the other, as wide as the model's input. For each size, 1 and all rows
 //! unless said, it prints `<rows in a call> <least nanoseconds of a call> <median>`, one line each.
@@ -11,10 +12,14 @@ use ampoule_engine::{Dim, Dtype, Graph, LoadOptions, Tensor};
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).peekable();
+    let mut options = LoadOptions::default();
+    if arguments.next_if(|argument| argument == "--threads").is_some() {
+        options.threads = arguments.next().ok_or("expected a number of threads")?.parse()?;
+    }
     let (model, rows) =
         arguments.next().zip(arguments.next()).ok_or("expected a model and a file of rows")?;
-    let graph = Graph::load(&std::fs::read(model)?, &LoadOptions::default())?;
+    let graph = Graph::load(&std::fs::read(model)?, &options)?;
     let input = graph.inputs().first().ok_or("the model takes no input")?.clone();
     let width = match input.shape.as_slice() {
         [_, Dim::Fixed(width)] => *width,

@@ -23,11 +23,13 @@ mod link;
 mod masks;
 mod real;
 mod split;
+mod threads;
 mod walk;
 
 pub(crate) use ensemble::{Ensemble, RowType, Rows, Scores};
 pub(crate) use link::Link;
 pub(crate) use real::Real;
+pub(crate) use threads::allow;
 
 /// An ensemble. Not yet checked: see [`Forest::check`].
 #[derive(Clone, Debug)]

@@ -56,8 +56,10 @@
 //!
 //! # Not guaranteed
 //!
-//! - ONNX models are trusted: parsing is guarded against panics, but a model may still ask for more memory than there
-//!   is, recurse deeply or compute for ever. Deadlines and memory caps belong to the caller.
+//! - An end of a call, or how much memory it takes: a graph may ask for more than there is, or loop for ever. Deadlines and
+//!   memory caps belong to the caller. Loading aims at eight times the file and 64 MB at most, whatever the bytes, and
+//!   `fuzz` looks for those with which it takes more. tract plans graphs of thousands of nodes in time that grows faster
+//!   than they do.
 //! - Bit-equal answers between processors, between plans for different shapes, or with other engines.
 //! - Output dims: those in [`Graph::outputs`] are what the file claims; [`Graph::run`] returns what was computed.
 
@@ -68,6 +70,7 @@ mod dtype;
 mod error;
 mod forest;
 mod graph;
+mod hold;
 mod import;
 mod kernels;
 mod narrow;
@@ -80,6 +83,7 @@ mod sample;
 mod signature;
 mod steps;
 mod tensor;
+mod weigh;
 
 pub use booster::Margin;
 pub use dtype::Dtype;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::plan::eval;
 use tract_onnx::tract_hir::internal::{DatumType, Factoid, TDim, TypedSimplePlan, TypedSimpleState};
 
 use crate::conv;
@@ -11,7 +12,7 @@ use crate::precision::{cast_between, cast_values, dtypes, restore_dtypes, widen}
 use crate::profile::Clock;
 use crate::read::{Reader, guard};
 use crate::signature::{Dim, TensorInfo};
-use crate::{Error, ErrorKind, Tensor};
+use crate::{Error, ErrorKind, Tensor, hold};
 
 /// States kept for the next call: as many as threads may run one plan at once without making their own.
 const IDLE_STATES: usize = 32;
@@ -29,8 +30,8 @@ impl Plan {
     /// For the dims as declared, or for `shapes`, one for each input. Tries without, then with the shapes that the
     /// file claims for what is inside of the graph.
     pub(crate) fn build(reader: &Reader, shapes: Option<&[&[usize]]>) -> Result<Self, Error> {
-        Self::build_from(reader, shapes, false)
-            .or_else(|e| Self::build_from(reader, shapes, true).map_err(|_| e))
+        let build = |trusting| hold::apart(|| Self::build_from(reader, shapes, trusting));
+        build(false).or_else(|e| build(true).map_err(|_| e))
     }
 
     fn build_from(reader: &Reader, shapes: Option<&[&[usize]]>, trusting: bool) -> Result<Self, Error> {
@@ -45,6 +46,7 @@ impl Plan {
                 )?;
             }
             let mut typed = model.into_typed()?;
+            hold::check(&typed)?;
             widen(&mut typed)?;
             restore_dtypes(&mut typed, &reader.description.outputs)?;
             conv::block(&mut typed)?;
@@ -69,8 +71,17 @@ impl Plan {
         facts.into_iter().all(|fact| fact.shape.as_concrete().is_some())
     }
 
-    /// Runs once over zeros with 2 for every open dim: what optimises with symbols may still fail to run with them.
+    /// Runs once over zeros with 2 for every open dim: what optimises with symbols may still fail to run with them. What
+    /// is too large to be tried at load passes.
     pub(crate) fn rehearse(&self, infos: &[TensorInfo]) -> Result<(), Error> {
+        match hold::tried(|| self.run_zeros(infos)) {
+            (_, true) => Ok(()),
+            (result, false) => result,
+        }
+    }
+
+    fn run_zeros(&self, infos: &[TensorInfo]) -> Result<(), Error> {
+        guard("rehearsing", ErrorKind::Internal, || hold::ask_plan(self.plan.model()))?;
         let zeros = infos.iter().map(|info| {
             let shape: Vec<usize> =
                 info.shape.iter().map(|dim| if let Dim::Fixed(n) = dim { *n } else { 2 }).collect();
@@ -79,8 +90,15 @@ impl Plan {
                 Ok(tract_onnx::prelude::Tensor::zero_dt(datum, &shape)?.into_tvalue())
             })
         });
-        let zeros = zeros.collect::<Result<TVec<TValue>, Error>>()?;
-        self.run_values(zeros).map(drop)
+        let mut zeros = zeros.collect::<Result<TVec<TValue>, Error>>()?;
+        guard("running the graph", ErrorKind::InvalidInput, || {
+            cast_values(&mut zeros, &self.inputs)?;
+            self.plan.spawn()?.run_plan_with_eval(zeros, |context, own, node: &TypedNode, inputs| {
+                hold::ask_node(node, &inputs)?;
+                eval(context, own, node, inputs)
+            })
+        })
+        .map(drop)
     }
 
     /// `inputs` in the graph's order, checked against its signature; the outputs in its order.

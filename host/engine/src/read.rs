@@ -4,12 +4,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tract_onnx::Onnx;
 use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
+use tract_onnx::pb::type_proto::{Tensor as TensorType, Value as TypeValue};
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::TDim;
 
 use crate::signature::{Description, Dim, TensorInfo};
-use crate::{Dtype, Error, ErrorKind, kernels, ops};
+use crate::weigh::weigh;
+use crate::{Dtype, Error, ErrorKind, hold, kernels, ops};
 
 /// Operators whose kernels are chosen by the shape: a plan for open dims would be slow, or fail.
 const SHAPE_BOUND: [&str; 14] = [
@@ -42,6 +45,7 @@ pub(crate) struct Reader {
 
 /// Decodes `bytes`; neither the weights nor the operators are looked at.
 pub(crate) fn describe(bytes: &[u8]) -> Result<(ModelProto, Description), Error> {
+    weigh(bytes)?;
     let mut reader = bytes;
     let proto =
         guard("reading the model", ErrorKind::InvalidModel, || onnx().proto_model_for_read(&mut reader))?;
@@ -55,6 +59,7 @@ impl Reader {
         proto.graph.iter_mut().for_each(spell_out);
         let mut onnx = onnx().with_ignore_output_shapes(true).with_ignore_output_types(true);
         ops::register(&mut onnx.op_register);
+        hold::register(&mut onnx.op_register);
         let graph = proto.graph.as_ref().ok_or_else(|| Error::model("the file holds no graph"))?;
         let opset = proto.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
         let Check { shape_bound, stepwise } = check(graph, &onnx, opset.map_or(1, |set| set.version))?;
@@ -79,8 +84,20 @@ impl Reader {
     }
 }
 
-/// Writes down defaults that tract takes for others: a constant is zero in f32 where no value is given, not in f64.
+/// The longest name of a dim that is read as an expression, in bytes: to read one takes the stack, and to multiply it out
+/// takes time, both without bound.
+const LONGEST_DIM: usize = 64;
+
+/// Writes down defaults that tract takes for others: a constant is zero in f32 where no value is given, not in f64. Dims
+/// with long names become unknown ones.
 fn spell_out(graph: &mut GraphProto) {
+    for info in graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info) {
+        let value = info.r#type.as_mut().and_then(|r#type| r#type.value.as_mut());
+        let Some(TypeValue::TensorType(TensorType { shape: Some(shape), .. })) = value else { continue };
+        for dim in &mut shape.dim {
+            dim.value.take_if(|dim| matches!(dim, DimValue::DimParam(name) if name.len() > LONGEST_DIM));
+        }
+    }
     for node in &mut graph.node {
         if node.op_type == "ConstantOfShape" && node.domain.is_empty() && node.attribute.is_empty() {
             let zero =

@@ -93,6 +93,10 @@ impl Tensor {
         value.is_plain_ram().then(|| Self { inner: value.into_arc_tensor(), dtype })
     }
 
+    pub(crate) fn as_tract(&self) -> &tract::Tensor {
+        &self.inner
+    }
+
     pub(crate) fn to_tract(&self) -> tract::TValue {
         use tract_onnx::prelude::IntoTValue;
         self.inner.clone().into_tvalue()

@@ -1,11 +1,12 @@
 //! Files that claim more than they hold, and files as terse as can be: loading takes at most eight times the file and
-//! 64 MB, and ends with a model or an error.
+//! 64 MB, and ends with a model or an error. `host/engine/fuzz` looks for more of them.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod counting;
 
 use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
 
 use ampoule_engine::{Graph, LoadOptions, compact};
 use counting::bounded;
@@ -19,6 +20,9 @@ fn loads(title: &str, bytes: &[u8]) -> bool {
     }
     loaded
 }
+
+/// Only one test may count at a time.
+static COUNTING: Mutex<()> = Mutex::new(());
 
 const MANY: usize = 6_000_000;
 
@@ -69,6 +73,7 @@ fn catboost(tree: &str) -> Vec<u8> {
 
 #[test]
 fn loading_takes_no_more_than_the_file_accounts_for() {
+    let _counting = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
     let zeros = repeated("0,", MANY);
     let spaced = repeated("0 ", MANY);
     let tree = |fields: &str| {
@@ -123,5 +128,136 @@ fn loading_takes_no_more_than_the_file_accounts_for() {
     ];
     for (model, title, bytes) in cases {
         assert_eq!(loads(title, &bytes), model, "{title}");
+    }
+}
+
+/// Protobuf, by hand: a field of bytes or text, or of a message's own fields.
+fn field(number: u64, part: impl AsRef<[u8]>) -> Vec<u8> {
+    let part = part.as_ref();
+    [varint(number << 3 | 2), varint(part.len() as u64), part.to_vec()].concat()
+}
+
+fn number(number: u64, value: i64) -> Vec<u8> {
+    [varint(number << 3), varint(value as u64)].concat()
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value > 0x7f {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+/// The field numbers of `onnx.proto`: an input or output in f32 (1) or i64 (7) of `dims`, which are fields of a shape.
+fn info(at: u64, name: &str, dtype: i64, dims: &[Vec<u8>]) -> Vec<u8> {
+    let shape = field(2, dims.iter().map(|dim| field(1, dim)).collect::<Vec<_>>().concat());
+    let tensor = field(1, [number(1, dtype), shape].concat());
+    field(at, [field(1, name), field(2, tensor)].concat())
+}
+
+fn dims(dims: &[i64]) -> Vec<Vec<u8>> {
+    dims.iter().map(|dim| number(1, *dim)).collect()
+}
+
+fn initializer(name: &str, dtype: i64, dims: &[i64], raw: &[u8]) -> Vec<u8> {
+    let dims = dims.iter().map(|dim| number(1, *dim)).collect::<Vec<_>>().concat();
+    field(5, [dims, number(2, dtype), field(8, name), field(9, raw)].concat())
+}
+
+fn node(operator: &str, inputs: &[&str], output: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
+    let inputs = inputs.iter().map(|name| field(1, name)).collect::<Vec<_>>().concat();
+    let attributes = attributes.iter().map(|attribute| field(5, attribute)).collect::<Vec<_>>().concat();
+    field(1, [inputs, field(2, output), field(4, operator), attributes].concat())
+}
+
+fn onnx(graph: &[Vec<u8>]) -> Vec<u8> {
+    [number(1, 8), field(7, graph.concat()), field(8, number(2, 17))].concat()
+}
+
+fn i64s(values: &[i64]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// A graph of one operator over constants, which a planner works out at load.
+fn constant(operator: &str, constants: &[(i64, &[i64], Vec<u8>)]) -> Vec<u8> {
+    let names: Vec<String> = (0..constants.len()).map(|at| format!("c{at}")).collect();
+    let mut graph: Vec<Vec<u8>> = names
+        .iter()
+        .zip(constants)
+        .map(|(name, (dtype, dims, raw))| initializer(name, *dtype, dims, raw))
+        .collect();
+    let inputs: Vec<&str> = names.iter().map(String::as_str).collect();
+    graph.push(node(operator, &inputs, "y", &[]));
+    graph.push(info(12, "y", 1, &[]));
+    onnx(&graph)
+}
+
+#[test]
+fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
+    let _counting = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
+    let one = || 1f32.to_le_bytes().to_vec();
+    let huge = [1i64 << 20, 1 << 20];
+    let long = vec![0; 4 << 17];
+    let nested = format!("{}N{}", "(".repeat(1 << 20), ")".repeat(1 << 20));
+    let squares = vec!["(N+M)"; 4096].join("*");
+    let chain = |operator: &str, nodes: usize| {
+        let names: Vec<String> = (0..=nodes).map(|at| format!("x{at}")).collect();
+        let mut graph = vec![info(11, "x0", 1, &dims(&[1, 4]))];
+        graph.extend((0..nodes).map(|at| node(operator, &[&names[at]], &names[at + 1], &[])));
+        graph.push(info(12, &names[nodes], 1, &[]));
+        onnx(&graph)
+    };
+    let unary = |operator: &str, dtype: i64, shape: &[Vec<u8>]| {
+        onnx(&[info(11, "x", dtype, shape), node(operator, &["x"], "y", &[]), info(12, "y", 1, &[])])
+    };
+    let pads = [
+        field(1, "pads"),
+        [1 << 30, 1 << 30, 1 << 30, 1 << 30].map(|pad| number(8, pad)).concat(),
+        number(20, 7),
+    ];
+    let convolution = [
+        info(11, "x", 1, &dims(&[1, 1, 8, 8])),
+        initializer("w", 1, &[1, 1, 1, 1], &one()),
+        node("Conv", &["x", "w"], "y", &[pads.concat()]),
+        info(12, "y", 1, &[]),
+    ];
+    let cases = [
+        ("a filled constant", constant("ConstantOfShape", &[(7, &[2], i64s(&huge))])),
+        ("an expanded constant", constant("Expand", &[(1, &[1], one()), (7, &[2], i64s(&huge))])),
+        ("a tiled constant", constant("Tile", &[(1, &[1, 1], one()), (7, &[2], i64s(&huge))])),
+        (
+            "a range",
+            constant("Range", &[(7, &[], i64s(&[0])), (7, &[], i64s(&[1 << 40])), (7, &[], i64s(&[1]))]),
+        ),
+        ("a padded constant", constant("Pad", &[(1, &[1], one()), (7, &[2], i64s(&[1 << 40, 0]))])),
+        (
+            "a sum of a row and a column",
+            constant("Add", &[(1, &[1, 1 << 17], long.clone()), (1, &[1 << 17, 1], long.clone())]),
+        ),
+        (
+            "a product of a column and a row",
+            constant("MatMul", &[(1, &[1 << 17, 1], long.clone()), (1, &[1, 1 << 17], long)]),
+        ),
+        ("a dim with many brackets", unary("Abs", 1, &[field(2, &nested)])),
+        ("a dim with many factors", unary("Abs", 1, &[field(2, &squares)])),
+        ("a large input", unary("NonZero", 1, &dims(&[1 << 20, 1 << 20]))),
+        ("a large input, settled", unary("Abs", 1, &dims(&[1 << 20, 1 << 20]))),
+        ("an endless input", unary("NonZero", 1, &dims(&[i64::MAX, i64::MAX]))),
+        ("a wide border", onnx(&convolution)),
+        ("many nodes", chain("Abs", 500)),
+        ("more nodes", chain("Abs", 40_000)),
+        ("empty nodes", field(7, [0x0a, 0].repeat(1 << 20))),
+        ("empty tensors", field(7, [0x2a, 0].repeat(1 << 20))),
+        ("empty inputs", field(7, [0x5a, 0].repeat(1 << 20))),
+        ("short numbers", field(7, field(5, field(7, vec![1; 8 << 20])))),
+    ];
+    for (title, bytes) in cases {
+        let start = std::time::Instant::now();
+        bounded(title, &bytes, || drop(Graph::describe(&bytes)));
+        bounded(title, &bytes, || drop(Graph::load(&bytes, &LoadOptions::default())));
+        assert!(start.elapsed().as_secs() < 60, "{title} takes {:?}", start.elapsed());
     }
 }

@@ -3,15 +3,29 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Does `act`, which may have eight times `bytes` and 64 MB in use at one time.
+/// Does `act`, which may have eight times `bytes` and 64 MB in use at one time. Where it takes far more, the process ends
+/// with a backtrace before the machine's memory does.
 pub fn bounded<T>(title: &str, bytes: &[u8], act: impl FnOnce() -> T) -> T {
     let before = IN_USE.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);
-    let result = act();
-    let most = MOST.load(Ordering::Relaxed).saturating_sub(before);
     let (length, allowed) = (bytes.len(), 8 * bytes.len() + (64 << 20));
+    CEILING.store(before + allowed + FAR, Ordering::Relaxed);
+    let result = act();
+    CEILING.store(usize::MAX, Ordering::Relaxed);
+    let most = MOST.load(Ordering::Relaxed).saturating_sub(before);
     assert!(most <= allowed, "{title}: expected at most {allowed} bytes for a file of {length}, got {most}");
     result
+}
+
+/// Bytes beyond what is allowed at which there is no more waiting for the end.
+const FAR: usize = 64 << 20;
+
+#[cold]
+fn end(size: usize) -> ! {
+    CEILING.store(usize::MAX, Ordering::Relaxed);
+    let backtrace = std::backtrace::Backtrace::force_capture();
+    eprintln!("{size} bytes more are too many:\n{backtrace}");
+    std::process::abort()
 }
 
 /// Counts the bytes in use, and the most there were.
@@ -19,6 +33,7 @@ struct Counting;
 
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
+static CEILING: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -29,6 +44,9 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let in_use = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
         MOST.fetch_max(in_use, Ordering::Relaxed);
+        if in_use > CEILING.load(Ordering::Relaxed) {
+            end(layout.size());
+        }
         // SAFETY: the caller's.
         unsafe { System.alloc(layout) }
     }

@@ -1,34 +1,47 @@
-"""Times convolutional models here and in ONNX Runtime, in turns, one thread each; prints a table.
+#!/usr/bin/env python3
+"""Times convolutional models here and in ONNX Runtime, in turns, one thread each; prints a table and the bars.
 
-    pip install -r convolutions.txt
-    cargo build --release --locked -p ampoule-engine --examples
-    python convolutions.py --ours target/release/examples/time_rounds [--json FILE] [MODEL:SHAPE ...]
+    tests/bench/peers/convolutions.py [--ours PROGRAM] [--json FILE] [MODEL:SHAPE ...]
+
+PROGRAM is the example time_rounds of host/engine (target/release/examples/time_rounds). The peer goes into
+target/bench-venv/convolutions. A bar that is missed is printed and no error.
 
 Without models: the two of convolution_models.py, the two of the repository (models/clouds, and models/csmask where it
 has been fetched) and the text detector of rapidocr-onnxruntime 1.4.4. A model's time is the least of all rounds, which
 a machine that does other things disturbs least.
 """
 
+import sys
+
+sys.dont_write_bytecode = True
+
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+sys.path.insert(0, str(HERE.parent))
+
+import install
+from report import at_most, bar_lines
+
+if __name__ == "__main__":
+    install.enter(ROOT / "target/bench-venv/convolutions", HERE / "convolutions.txt")
+
 import numpy as np
 import onnxruntime
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
 ROUNDS = 8
 ROUND_MS = 400
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--ours", required=True, help="the example time_rounds")
+    parser.add_argument("--ours", default=ROOT / "target/release/examples/time_rounds", help="the example time_rounds")
     parser.add_argument("--json", type=Path, help="where the figures go")
     parser.add_argument("models", nargs="*", help="path:shape, the shape as 1,3,224,224")
     options = parser.parse_args()
@@ -37,6 +50,9 @@ def main():
         models = [model.rsplit(":", 1) for model in options.models] or list(known(folder))
         print(f"{'model':<14}{'ONNX Runtime':>14}{'ours':>10}{'ratio':>8}{'difference':>12}{'load':>10}{'peak':>9}")
         figures = [figure(Path(path), shape, options.ours, folder) for path, shape in models]
+    print()
+    ratios = {figure["model"]: figure["ours_ms"] / figure["onnxruntime_ms"] for figure in figures}
+    print(bar_lines(at_most(f"{model}, against ONNX Runtime", 1.3, ratio, "×") for model, ratio in ratios.items()))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 

@@ -12,6 +12,7 @@ use super::gathers::{self, Gathers};
 use super::leaves::Leaves;
 use super::masks::{Lanes, Masks};
 use super::real::Real;
+use super::threads;
 use super::walk::Walk;
 use super::{Aggregate, Base, Forest};
 use crate::Error;
@@ -158,9 +159,15 @@ impl<T: Real, A: Real> Kernel<T, A> {
                 self.row(row, scores);
             }
         } else {
-            let mut room = Room::of(self);
-            for (rows, scores) in rows.chunks(TILE * width).zip(scores.chunks_mut(TILE * outputs)) {
-                self.tile(rows, width, &mut room, scores);
+            let tiles = |rows: &[T], scores: &mut [A]| {
+                let mut room = Room::of(self);
+                for (rows, scores) in rows.chunks(TILE * width).zip(scores.chunks_mut(TILE * outputs)) {
+                    self.tile(rows, width, &mut room, scores);
+                }
+            };
+            match threads::worth(rows.len() / width, self.leaves.trees.len()) {
+                1 => tiles(rows, &mut scores),
+                many => threads::spread(many, TILE, (rows, width), (&mut scores, outputs), tiles),
             }
         }
         scores.chunks_exact_mut(outputs).for_each(|row| self.finish.apply(row));

@@ -89,6 +89,8 @@ struct Operator {
 
 impl Operator {
     fn wanted_facts(&self, inputs: &[TypedFact]) -> TractResult<TVec<TypedFact>> {
+        // Each has one at least; those that have more count them.
+        ensure!(!inputs.is_empty(), "{}: expected an input, got none", self.name);
         let facts = self.kernel.facts(inputs).with_context(|| self.name.clone())?;
         let (most, last) = (facts.len(), self.wanted.last().copied().unwrap_or(0));
         ensure!(last < most, "{}: expected at most {most} outputs, got {}", self.name, last + 1);

@@ -14,7 +14,7 @@ use super::{Scope, Shared, Unit, in_node, reads};
 use crate::precision::{dtypes, widen};
 use crate::profile::Clock;
 use crate::read::guard;
-use crate::{Dtype, Error, ErrorKind, Tensor, conv, kernels};
+use crate::{Dtype, Error, ErrorKind, Tensor, conv, hold, kernels};
 
 /// Plans kept, each for one set of shapes and of those values that shapes depend on.
 const PLANS: usize = 8;
@@ -233,6 +233,7 @@ impl Planned {
         };
         let onnx = shared.onnx.clone().with_ignore_value_info(true);
         let mut model = onnx.model_for_proto_model(&proto)?.into_typed()?;
+        hold::check(&model)?;
         let declared = dtypes(&model, &model.outputs).collect();
         widen(&mut model)?;
         conv::block(&mut model)?;
@@ -251,6 +252,7 @@ impl Built {
         bound: fn(&Tensor) -> bool,
     ) -> Result<Vec<Tensor>, Error> {
         let outputs = guard("running", ErrorKind::InvalidInput, || {
+            hold::ask_plan(self.plan.model())?;
             let free = inputs.iter().filter(|tensor| !bound(tensor)).map(Tensor::to_tract);
             let values = free.zip(&self.sources).map(|(value, to)| cast(value, *to));
             let values = values.collect::<TractResult<TVec<TValue>>>()?;

@@ -300,3 +300,58 @@ fn every_kernel_answers_as_the_definition_says() {
         }
     }
 }
+
+#[test]
+fn any_number_of_threads_answers_to_the_same_bits() {
+    let mut random = Random(7);
+    for (depth, outputs, aggregate) in [
+        (4, 1, Aggregate::Sum),
+        (9, 3, Aggregate::Sum),
+        (12, 1, Aggregate::Average(90.0)),
+        (6, 2, Aggregate::Max),
+    ] {
+        let kind = Kind {
+            features: 10,
+            outputs,
+            trees: 90,
+            depth,
+            branching: 80,
+            odd: 5,
+            zero_is_missing: false,
+            one_output: outputs == 3,
+            aggregate,
+            arithmetic: Arithmetic::F32,
+            compare: Compare::F32,
+        };
+        let forest = forest(kind, &mut random);
+        for choice in choices() {
+            let kernel = Kernel::<f32, f32>::with(&forest, choice).unwrap();
+            for count in [1, 63, 1457, 2 * 1457 - 1, 3001, 4099] {
+                let rows = rows::<f32>(&forest, count, &mut random);
+                let bits = |threads| {
+                    let scores = threads::allow(threads, || kernel.scores(&rows, forest.features)).unwrap();
+                    scores.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+                };
+                let expected = bits(1);
+                for threads in 2..=4 {
+                    assert_eq!(
+                        bits(threads),
+                        expected,
+                        "{kind:?}, {choice:?}, {count} rows, {threads} threads"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_are_used_where_there_is_work_for_them() {
+    let worth = |threads, rows, trees| threads::allow(threads, || threads::worth(rows, trees));
+    assert_eq!(threads::worth(usize::MAX, 1), 1, "without leave");
+    assert_eq!(worth(4, 100, 500), 1);
+    assert_eq!(worth(4, 300, 500), 2);
+    assert_eq!(worth(2, 20_000, 500), 2);
+    assert_eq!(worth(0, 20_000, 500), 1);
+    assert_eq!(worth(4, 20_000, 0), 1, "without trees");
+}
