@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use crate::booster::{self, Booster, Margin};
 use crate::cache::Cache;
+use crate::engine::Engine;
 use crate::import::{Format, Import, import};
+use crate::onnxruntime::Session;
 use crate::plan::Plan;
 use crate::profile::{Clock, Implementation, Profile};
 use crate::read::{Reader, describe};
@@ -24,11 +26,19 @@ pub struct LoadOptions {
     pub warm: Vec<Vec<Vec<usize>>>,
     /// Whether boosters give their raw scores too; without effect on ONNX
     pub margin: Margin,
+    /// What runs the graph
+    pub engine: Engine,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { max_model_bytes: i32::MAX as usize, max_plans: 8, warm: Vec::new(), margin: Margin::Without }
+        Self {
+            max_model_bytes: i32::MAX as usize,
+            max_plans: 8,
+            warm: Vec::new(),
+            margin: Margin::Without,
+            engine: Engine::Native,
+        }
     }
 }
 
@@ -48,6 +58,8 @@ enum Plans {
     PerShape(Box<Cache>),
     /// There is no plan of the whole.
     Steps(Box<(Steps, Description)>),
+    /// ONNX Runtime plans by itself.
+    OnnxRuntime(Box<Session>),
 }
 
 impl Graph {
@@ -59,7 +71,7 @@ impl Graph {
     /// # Errors
     ///
     /// `InvalidModel` for bytes that are no model, that contradict themselves or exceed
-    /// [`LoadOptions::max_model_bytes`]; `Unsupported` for what is missing here (operators, dtypes, objectives) and for weights outside of
+    /// [`LoadOptions::max_model_bytes`]; `Unsupported` for what the engine lacks (operators, dtypes, objectives) and for weights outside of
     /// the file, which are never looked for; `InvalidInput` for `warm` shapes that the graph does not take.
     pub fn load(bytes: &[u8], options: &LoadOptions) -> Result<Self, Error> {
         let limit = options.max_model_bytes;
@@ -68,6 +80,12 @@ impl Graph {
                 "expected a model of at most {limit} bytes, got {}",
                 bytes.len()
             )));
+        }
+        if let Engine::OnnxRuntime(runtime) = &options.engine {
+            let (session, Description { inputs, outputs, .. }) = Session::load(runtime, bytes)?;
+            let graph = Self { inputs, outputs, plans: Plans::OnnxRuntime(Box::new(session)) };
+            options.warm.iter().try_for_each(|shapes| graph.prepare(shapes))?;
+            return Ok(graph);
         }
         if let Some(import) = read_booster(bytes)? {
             return Self::of(import, options);
@@ -172,6 +190,7 @@ impl Graph {
             Plans::One(plan) => plan.run(&inputs, &self.outputs),
             Plans::PerShape(cache) => cache.run(&inputs),
             Plans::Steps(steps) => steps.0.run(&steps.1, &inputs),
+            Plans::OnnxRuntime(session) => session.run(&inputs, &self.outputs),
             Plans::Booster(booster) => {
                 let answers = booster.run(&inputs[0])?;
                 Ok(self.outputs.iter().map(|info| info.name.clone()).zip(answers).collect())
@@ -179,8 +198,8 @@ impl Graph {
         }
     }
 
-    /// Runs the graph once to warm up and then `runs` times, at least once, and measures each node. The times hold for
-    /// these inputs' shapes.
+    /// Runs the graph once to warm up and then `runs` times, at least once, and measures each node; a booster, and any
+    /// graph in ONNX Runtime, is one node. The times hold for these inputs' shapes.
     ///
     /// # Errors
     ///
@@ -195,6 +214,12 @@ impl Graph {
                 let start = Instant::now();
                 booster.run(&inputs[0])?;
                 clock.add("booster", "Booster", Implementation::Ours, start.elapsed());
+                Ok(())
+            }
+            Plans::OnnxRuntime(session) => {
+                let start = Instant::now();
+                session.run(&inputs, &self.outputs)?;
+                clock.add("graph", "Graph", Implementation::OnnxRuntime, start.elapsed());
                 Ok(())
             }
         };
@@ -221,7 +246,7 @@ impl Graph {
             }
         }
         match &self.plans {
-            Plans::One(_) | Plans::Steps(_) | Plans::Booster(_) => Ok(()),
+            Plans::One(_) | Plans::Steps(_) | Plans::Booster(_) | Plans::OnnxRuntime(_) => Ok(()),
             Plans::PerShape(cache) => cache.keep(&shapes.iter().map(Vec::as_slice).collect::<Vec<_>>()),
         }
     }
@@ -281,11 +306,11 @@ impl Graph {
 }
 
 /// `None` for ONNX.
-fn read_booster(bytes: &[u8]) -> Result<Option<Import>, Error> {
+pub(crate) fn read_booster(bytes: &[u8]) -> Result<Option<Import>, Error> {
     Format::of(bytes)?.map(|format| import(bytes, format)).transpose()
 }
 
-fn fits(info: &TensorInfo, shape: &[usize]) -> bool {
+pub(crate) fn fits(info: &TensorInfo, shape: &[usize]) -> bool {
     info.shape.len() == shape.len()
         && info
             .shape
