@@ -32,7 +32,7 @@ bench: build serving csmask
 	AMPOULE=$(OUT)/ampoule tests/bench/function
 	AMPOULE=$(OUT)/ampoule tests/bench/article
 	AMPOULE=$(OUT)/ampoule tests/bench/article --model csmask
-	$(CARGO) build --release --locked -p ampoule-engine --examples
+	$(CARGO) build --release --locked -p ampoule-engine --features onnxruntime --examples
 	tests/bench/peers/trees.py
 	tests/bench/peers/convolutions.py
 

@@ -4,6 +4,7 @@ mod batch;
 mod cache;
 mod demo;
 mod deploy;
+mod engine;
 mod exit;
 mod input;
 mod inspect;

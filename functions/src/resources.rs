@@ -72,7 +72,12 @@ impl Settings {
             }
         };
         let cache = Some(self.cache_folder(&file)?);
-        let host = Host::new(HostConfig { limits: self.limits.clone(), reuse: self.reuse, cache })?;
+        let host = Host::new(HostConfig {
+            limits: self.limits.clone(),
+            reuse: self.reuse,
+            cache,
+            ..HostConfig::default()
+        })?;
         let model = host.open(&file).with_context(|| format!("can't open {}", file.display()))?;
         let opening = model.opening();
         tracing::info!(

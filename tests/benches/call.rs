@@ -4,12 +4,12 @@
 use std::path::PathBuf;
 
 use ampoule_engine::{Dtype, Graph, LoadOptions, Tensor};
-use ampoule_host::{Batch, Column, ColumnDtype, Host, HostConfig, Limits, Model, Numeric, Reuse, Values};
+use ampoule_host::{Batch, Column, ColumnDtype, Host, HostConfig, Model, Numeric, Reuse, Values};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 fn model(name: &str, reuse: Reuse) -> Model {
     let cache = Some(ampoule_tests::cache());
-    let host = Host::new(HostConfig { limits: Limits::default(), reuse, cache }).expect("the host starts");
+    let host = Host::new(HostConfig { reuse, cache, ..HostConfig::default() }).expect("the host starts");
     host.open(&ampoule_tests::sealed(name)).expect("the model opens")
 }
 

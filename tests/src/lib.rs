@@ -332,3 +332,17 @@ pub fn installed(program: &str) -> Option<PathBuf> {
     eprintln!("skipped: {program} is missing (run `make test`)");
     None
 }
+
+/// ONNX Runtime's shared library, as `make test` installs it; in continuous integration it has to be there.
+pub fn onnxruntime() -> Option<PathBuf> {
+    let pythons = std::fs::read_dir(root().join("target/venv/lib")).into_iter().flatten().flatten();
+    let folders = pythons.map(|python| python.path().join("site-packages/onnxruntime/capi"));
+    let mut files = folders.filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    let named = |file: &std::fs::DirEntry| file.file_name().to_string_lossy().starts_with("libonnxruntime.");
+    if let Some(file) = files.find(named) {
+        return Some(file.path());
+    }
+    assert!(std::env::var_os("CI").is_none(), "ONNX Runtime is missing: make test installs it");
+    eprintln!("skipped: ONNX Runtime is missing (run `make test`)");
+    None
+}

@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 
 use super::Exit;
+use super::engine::EngineOptions;
 use super::input::Laid;
 use super::limits::LimitOptions;
 use super::progress::Objects;
@@ -73,12 +74,14 @@ pub struct Batch {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     #[command(flatten)]
+    engine: EngineOptions,
+    #[command(flatten)]
     limits: LimitOptions,
 }
 
 impl Batch {
     pub fn run(self) -> anyhow::Result<Exit> {
-        let host = self.limits.host(Reuse::Never)?;
+        let host = self.limits.host(Reuse::Never, &self.engine)?;
         let model = host.open(&self.ampoule)?;
         let runtime = super::runtime(None)?;
         let exit = runtime.block_on(async {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ampoule_host::{Host, HostConfig, Limits, Reuse};
+use ampoule_host::{Host, HostConfig};
 use anyhow::{Context as _, bail};
 
 use self::client::{Client, Load};
@@ -45,11 +45,7 @@ struct Row {
 impl Demo {
     pub fn run(self) -> anyhow::Result<Exit> {
         let (iris, clouds) = (self.seal("iris")?, self.seal("clouds")?);
-        let host = Host::new(HostConfig {
-            limits: Limits::default(),
-            reuse: Reuse::Never,
-            cache: super::cache::folder(),
-        })?;
+        let host = Host::new(HostConfig { cache: super::cache::folder(), ..HostConfig::default() })?;
         // The first opening compiles; what users meet is the second.
         for path in [&iris, &clouds] {
             host.open(path)?;

@@ -3,6 +3,7 @@
 use ampoule_host::{Host, HostConfig, Limits, Reuse};
 
 use super::cache;
+use super::engine::EngineOptions;
 use crate::rows::Bounds;
 
 /// What a call may use.
@@ -41,9 +42,10 @@ pub struct LimitOptions {
 }
 
 impl LimitOptions {
-    /// A host with these limits and the user's cache of precompiled code.
-    pub fn host(&self, reuse: Reuse) -> anyhow::Result<Host> {
-        Ok(Host::new(HostConfig { limits: self.limits(), reuse, cache: cache::folder() })?)
+    /// A host with these limits, the user's cache of precompiled code, and what runs its graphs.
+    pub fn host(&self, reuse: Reuse, engine: &EngineOptions) -> anyhow::Result<Host> {
+        let (limits, cache, graphs) = (self.limits(), cache::folder(), engine.open()?);
+        Ok(Host::new(HostConfig { limits, reuse, cache, graphs })?)
     }
 
     /// How files of instances are read.

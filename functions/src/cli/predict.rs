@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ampoule_host::{Batch, Model, Reuse};
 use anyhow::{Context as _, bail};
 
+use super::engine::EngineOptions;
 use super::input::{self, Laid};
 use super::limits::LimitOptions;
 use super::outcome::{Spool, print};
@@ -23,7 +24,8 @@ Examples:
   ampoule predict iris.wasm rows.parquet -o answers.parquet
   echo '[5.1, 3.5, 1.4, 0.2]' | ampoule predict iris.wasm -
   ampoule predict clouds.wasm scene.png -o mask.png
-  ampoule predict clouds.wasm scenes/ -o masks/")]
+  ampoule predict clouds.wasm scenes/ -o masks/
+  ampoule predict clouds.wasm scenes/ -o masks/ --engine onnxruntime --onnxruntime-library libonnxruntime.so.1.31.1")]
 pub struct Predict {
     #[arg(value_name = "AMPOULE")]
     ampoule: PathBuf,
@@ -43,6 +45,8 @@ pub struct Predict {
     #[arg(short, long, value_name = "JSON")]
     parameters: Option<String>,
     #[command(flatten)]
+    engine: EngineOptions,
+    #[command(flatten)]
     limits: LimitOptions,
 }
 
@@ -52,7 +56,7 @@ impl Predict {
             serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(parameters)
                 .context("--parameters: expected a JSON object")?;
         }
-        let host = self.limits.host(Reuse::Never)?;
+        let host = self.limits.host(Reuse::Never, &self.engine)?;
         let model = host.open(&self.ampoule)?;
         let files = self.files(&model)?;
         let mut output = Output::new(self.output.clone(), files.len())?;

@@ -7,6 +7,7 @@ use ampoule_host::profile::profile;
 use ampoule_host::{Ampoule, GraphFacts};
 use anyhow::{Context as _, bail};
 
+use super::engine::EngineOptions;
 use super::seal::seal_path;
 use super::{Exit, outcome};
 
@@ -15,7 +16,9 @@ use super::{Exit, outcome};
 #[command(after_help = "\
 Examples:
   ampoule profile iris.wasm
-  ampoule profile model.onnx --shape image=1,3,320,320 --svg profile.svg")]
+  ampoule profile model.onnx --shape image=1,3,320,320 --svg profile.svg
+  ampoule profile model.onnx --engine onnxruntime --onnxruntime-library libonnxruntime.so.1.31.1
+                                     as a whole in ONNX Runtime, to compare")]
 pub struct Profile {
     /// An ampoule, or what `ampoule seal` takes
     #[arg(value_name = "MODEL")]
@@ -32,6 +35,8 @@ pub struct Profile {
     /// Draws the times into a file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineOptions,
 }
 
 impl Profile {
@@ -40,7 +45,8 @@ impl Profile {
         let ampoule = if sealed { Ampoule::open(&self.model)? } else { seal_path(&self.model, None)? };
         let (index, facts) = self.chosen(&ampoule.manifest().graphs)?;
         let shapes: BTreeMap<String, Vec<usize>> = self.shape.iter().cloned().collect();
-        let measured = profile(&facts.name, ampoule.graph(index), &shapes, self.runs as usize)
+        let (runs, engine) = (self.runs as usize, self.engine.open()?);
+        let measured = profile(&facts.name, ampoule.graph(index), &shapes, runs, engine)
             .context("can't be measured (--shape says how large an input is)")?;
         outcome::print(measured.to_string().as_bytes())?;
         if let Some(file) = &self.svg {

@@ -9,6 +9,7 @@ use ampoule_host::Reuse;
 use anyhow::Context as _;
 
 use super::Exit;
+use super::engine::EngineOptions;
 use super::limits::LimitOptions;
 use crate::serve::{Access, Container, Server, Settings, stopped};
 
@@ -70,6 +71,8 @@ pub struct Serve {
     #[arg(long, env = "AMPOULE_LOG", default_value = "info", value_name = "LEVEL")]
     log: String,
     #[command(flatten)]
+    engine: EngineOptions,
+    #[command(flatten)]
     limits: LimitOptions,
 }
 
@@ -79,7 +82,7 @@ impl Serve {
         crate::log::start(&self.log).context("--log")?;
         let settings = self.settings()?;
         let reuse = if self.reuse > 1 { Reuse::Calls(self.reuse) } else { Reuse::Never };
-        let host = self.limits.host(reuse)?;
+        let host = self.limits.host(reuse, &self.engine)?;
         let mut models = Vec::with_capacity(self.ampoules.len());
         for path in &self.ampoules {
             let model = host.open(path).with_context(|| format!("can't open {}", path.display()))?;

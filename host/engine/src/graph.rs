@@ -4,8 +4,13 @@ use std::time::Instant;
 
 use crate::booster::{self, Booster, Margin};
 use crate::cache::Cache;
+<<<<<<< HEAD
 use crate::forest::allow;
+=======
+use crate::engine::Engine;
+>>>>>>> ort
 use crate::import::{Format, Import, import};
+use crate::onnxruntime::Session;
 use crate::plan::Plan;
 use crate::profile::{Clock, Implementation, Profile};
 use crate::read::{Reader, describe};
@@ -25,10 +30,15 @@ pub struct LoadOptions {
     pub warm: Vec<Vec<Vec<usize>>>,
     /// Whether boosters give their raw scores too; without effect on ONNX
     pub margin: Margin,
+<<<<<<< HEAD
     /// Threads that one call may use for an ensemble of trees, the caller's among them: 1. A call of so few rows that
     /// it takes less than half a millisecond uses one. The answers have the same bits whatever the number. On wasm
     /// there is one
     pub threads: usize,
+=======
+    /// What runs the graph
+    pub engine: Engine,
+>>>>>>> ort
 }
 
 impl Default for LoadOptions {
@@ -38,7 +48,11 @@ impl Default for LoadOptions {
             max_plans: 8,
             warm: Vec::new(),
             margin: Margin::Without,
+<<<<<<< HEAD
             threads: 1,
+=======
+            engine: Engine::Native,
+>>>>>>> ort
         }
     }
 }
@@ -60,6 +74,8 @@ enum Plans {
     PerShape(Box<Cache>),
     /// There is no plan of the whole.
     Steps(Box<(Steps, Description)>),
+    /// ONNX Runtime plans by itself.
+    OnnxRuntime(Box<Session>),
 }
 
 /// Bytes of values that are worked out while a graph is loaded, beside as many as its file has.
@@ -74,7 +90,7 @@ impl Graph {
     /// # Errors
     ///
     /// `InvalidModel` for bytes that are no model, that contradict themselves or exceed
-    /// [`LoadOptions::max_model_bytes`]; `Unsupported` for what is missing here (operators, dtypes, objectives) and for weights outside of
+    /// [`LoadOptions::max_model_bytes`]; `Unsupported` for what the engine lacks (operators, dtypes, objectives) and for weights outside of
     /// the file, which are never looked for; `InvalidInput` for `warm` shapes that the graph does not take.
     pub fn load(bytes: &[u8], options: &LoadOptions) -> Result<Self, Error> {
         let limit = options.max_model_bytes;
@@ -83,6 +99,12 @@ impl Graph {
                 "expected a model of at most {limit} bytes, got {}",
                 bytes.len()
             )));
+        }
+        if let Engine::OnnxRuntime(runtime) = &options.engine {
+            let (session, Description { inputs, outputs, .. }) = Session::load(runtime, bytes)?;
+            let graph = Self { inputs, outputs, plans: Plans::OnnxRuntime(Box::new(session)) };
+            options.warm.iter().try_for_each(|shapes| graph.prepare(shapes))?;
+            return Ok(graph);
         }
         if let Some(import) = read_booster(bytes)? {
             return Self::of(import, options);
@@ -196,9 +218,16 @@ impl Graph {
 
     fn compute(&self, inputs: &[Tensor]) -> Result<Vec<(String, Tensor)>, Error> {
         match &self.plans {
+<<<<<<< HEAD
             Plans::One(plan) => plan.run(inputs, &self.outputs),
             Plans::PerShape(cache) => cache.run(inputs),
             Plans::Steps(steps) => steps.0.run(&steps.1, inputs),
+=======
+            Plans::One(plan) => plan.run(&inputs, &self.outputs),
+            Plans::PerShape(cache) => cache.run(&inputs),
+            Plans::Steps(steps) => steps.0.run(&steps.1, &inputs),
+            Plans::OnnxRuntime(session) => session.run(&inputs, &self.outputs),
+>>>>>>> ort
             Plans::Booster(booster) => {
                 let answers = booster.run(&inputs[0])?;
                 Ok(self.outputs.iter().map(|info| info.name.clone()).zip(answers).collect())
@@ -206,8 +235,8 @@ impl Graph {
         }
     }
 
-    /// Runs the graph once to warm up and then `runs` times, at least once, and measures each node. The times hold for
-    /// these inputs' shapes.
+    /// Runs the graph once to warm up and then `runs` times, at least once, and measures each node; a booster, and any
+    /// graph in ONNX Runtime, is one node. The times hold for these inputs' shapes.
     ///
     /// # Errors
     ///
@@ -222,6 +251,12 @@ impl Graph {
                 let start = Instant::now();
                 booster.run(&inputs[0])?;
                 clock.add("booster", "Booster", Implementation::Ours, start.elapsed());
+                Ok(())
+            }
+            Plans::OnnxRuntime(session) => {
+                let start = Instant::now();
+                session.run(&inputs, &self.outputs)?;
+                clock.add("graph", "Graph", Implementation::OnnxRuntime, start.elapsed());
                 Ok(())
             }
         };
@@ -248,7 +283,7 @@ impl Graph {
             }
         }
         match &self.plans {
-            Plans::One(_) | Plans::Steps(_) | Plans::Booster(_) => Ok(()),
+            Plans::One(_) | Plans::Steps(_) | Plans::Booster(_) | Plans::OnnxRuntime(_) => Ok(()),
             Plans::PerShape(cache) => cache.keep(&shapes.iter().map(Vec::as_slice).collect::<Vec<_>>()),
         }
     }
@@ -308,11 +343,11 @@ impl Graph {
 }
 
 /// `None` for ONNX.
-fn read_booster(bytes: &[u8]) -> Result<Option<Import>, Error> {
+pub(crate) fn read_booster(bytes: &[u8]) -> Result<Option<Import>, Error> {
     Format::of(bytes)?.map(|format| import(bytes, format)).transpose()
 }
 
-fn fits(info: &TensorInfo, shape: &[usize]) -> bool {
+pub(crate) fn fits(info: &TensorInfo, shape: &[usize]) -> bool {
     info.shape.len() == shape.len()
         && info
             .shape

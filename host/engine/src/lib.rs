@@ -54,12 +54,27 @@
 //! once, at the end. The answer is then closer to the exact one than f16 arithmetic would give. A graph that is run
 //! step by step rounds after each operator. bf16 and the narrow floats and integers of quantized weights are run so.
 //!
+//! # ONNX Runtime
+//!
+//! With the feature `onnxruntime`, [`LoadOptions::engine`] may be [`Engine::OnnxRuntime`]: a shared library that
+//! [`OnnxRuntime::open`] was given (nothing is linked or fetched) runs ONNX graphs in the caller's thread, with one thread
+//! for each run and all of its optimisations. What is said here of inputs, outputs, maps and weights outside of the file
+//! holds for it too; dtypes whose elements take less than a byte, `f8e8m0` and boosters are refused. It computes in
+//! the dtypes of the file, f16 among them, and lacks some of them for some operators, such as bf16 for most. Text
+//! operators that change case need the system's locale `en_US.UTF-8` there.
+//!
 //! # Not guaranteed
 //!
+<<<<<<< HEAD
 //! - An end of a call, or how much memory it takes: a graph may ask for more than there is, or loop for ever. Deadlines and
 //!   memory caps belong to the caller. Loading aims at eight times the file and 64 MB at most, whatever the bytes, and
 //!   `fuzz` looks for those with which it takes more. tract plans graphs of thousands of nodes in time that grows faster
 //!   than they do.
+=======
+//! - ONNX models are trusted: parsing is guarded against panics, but a model may still ask for more memory than there
+//!   is, recurse deeply or compute for ever. Deadlines and memory caps belong to the caller. Nothing guards against what
+//!   a model makes ONNX Runtime do, which is C++.
+>>>>>>> ort
 //! - Bit-equal answers between processors, between plans for different shapes, or with other engines.
 //! - Output dims: those in [`Graph::outputs`] are what the file claims; [`Graph::run`] returns what was computed.
 
@@ -67,6 +82,7 @@ mod booster;
 mod cache;
 mod conv;
 mod dtype;
+mod engine;
 mod error;
 mod forest;
 mod graph;
@@ -74,6 +90,7 @@ mod hold;
 mod import;
 mod kernels;
 mod narrow;
+mod onnxruntime;
 mod ops;
 mod plan;
 mod precision;
@@ -87,9 +104,11 @@ mod weigh;
 
 pub use booster::Margin;
 pub use dtype::Dtype;
+pub use engine::Engine;
 pub use error::{Error, ErrorKind};
 pub use graph::{Graph, LoadOptions};
 pub use import::{Feature, FeatureKind, Task, compact};
+pub use onnxruntime::OnnxRuntime;
 pub use profile::{Implementation, NodeTime, OperatorTime, Profile};
 pub use signature::{Description, Dim, TensorInfo};
 pub use tensor::Tensor;

@@ -24,6 +24,8 @@ pub enum Implementation {
     Ours,
     /// An operator of tract
     Tract,
+    /// ONNX Runtime, the whole graph at once
+    OnnxRuntime,
 }
 
 /// One node, or one step of a region of nodes that are computed together.
@@ -113,6 +115,7 @@ impl fmt::Display for Implementation {
         f.write_str(match self {
             Self::Ours => "ours",
             Self::Tract => "tract",
+            Self::OnnxRuntime => "onnxruntime",
         })
     }
 }
@@ -127,17 +130,17 @@ impl fmt::Display for Profile {
             self.whole,
             self.nodes.len()
         )?;
-        writeln!(f, "\n{:<28} {:<6} {:>6} {:>12} {:>7}", "operator", "by", "nodes", "time", "share")?;
+        writeln!(f, "\n{:<28} {:<11} {:>6} {:>12} {:>7}", "operator", "by", "nodes", "time", "share")?;
         for OperatorTime { operator, by, nodes, time, share } in self.operators() {
             let (by, time, percent) = (by.to_string(), format!("{time:.2?}"), 100.0 * share);
-            writeln!(f, "{operator:<28} {by:<6} {nodes:>6} {time:>12} {percent:>6.1}%")?;
+            writeln!(f, "{operator:<28} {by:<11} {nodes:>6} {time:>12} {percent:>6.1}%")?;
         }
-        writeln!(f, "\n{:<28} {:<6} {:>12} {:>7}  node", "operator", "by", "time", "share")?;
+        writeln!(f, "\n{:<28} {:<11} {:>12} {:>7}  node", "operator", "by", "time", "share")?;
         let mut nodes: Vec<&NodeTime> = self.nodes.iter().collect();
         nodes.sort_by_key(|node| std::cmp::Reverse(node.time));
         for NodeTime { name, operator, by, time, share } in nodes {
             let (by, time, percent) = (by.to_string(), format!("{time:.2?}"), 100.0 * share);
-            writeln!(f, "{operator:<28} {by:<6} {time:>12} {percent:>6.1}%  {name}")?;
+            writeln!(f, "{operator:<28} {by:<11} {time:>12} {percent:>6.1}%  {name}")?;
         }
         Ok(())
     }

@@ -162,7 +162,7 @@ pub(crate) enum Rehearsal {
 const REHEARSAL_BYTES: usize = 64 << 20;
 
 /// A file that declares another dtype than its graph computes contradicts itself.
-fn declared(tensor: Tensor, info: &TensorInfo) -> Result<Tensor, Error> {
+pub(crate) fn declared(tensor: Tensor, info: &TensorInfo) -> Result<Tensor, Error> {
     if tensor.dtype() == info.dtype {
         return Ok(tensor);
     }

@@ -6,8 +6,8 @@ mod golden;
 
 use std::error::Error;
 
-use ampoule_engine::{Dtype, Graph, LoadOptions, Tensor};
-use golden::{bytes, f32s, json, load, tensors, widen};
+use ampoule_engine::{Dtype, Engine, Graph, Tensor};
+use golden::{by, bytes, engines, f32s, json, load, tensors, widen};
 
 /// Name, atol, rtol.
 const CASES: [(&str, f64, f64); 12] = [
@@ -28,35 +28,38 @@ const CASES: [(&str, f64, f64); 12] = [
 
 #[test]
 fn models_answer_as_the_peer_does() {
-    for (name, atol, rtol) in CASES {
-        let graph = load(name);
-        for (at, run) in json(name)["runs"].as_array().unwrap().iter().enumerate() {
-            let answers = graph.run(tensors(&run["inputs"])).unwrap();
-            compare(&format!("{name}, run {at}"), &answers, &tensors(&run["outputs"]), atol, rtol);
+    for (engine, options) in engines().iter().map(|(name, engine)| (name, by(engine))) {
+        for (name, atol, rtol) in CASES {
+            let graph = Graph::load(&bytes(&format!("models/{name}.onnx")), &options).unwrap();
+            for (at, run) in json(name)["runs"].as_array().unwrap().iter().enumerate() {
+                let answers = graph.run(tensors(&run["inputs"])).unwrap();
+                let title = format!("{engine}: {name}, run {at}");
+                compare(&title, &answers, &tensors(&run["outputs"]), atol, rtol);
+            }
         }
     }
 }
 
 #[test]
 fn classifiers_and_ensembles_follow_the_peers_conventions() {
-    many("forests");
+    engines().iter().for_each(|(name, engine)| many("forests", name, engine));
 }
 
 #[test]
 fn ensembles_in_doubles_follow_the_peer() {
-    many("doubles");
+    engines().iter().for_each(|(name, engine)| many("doubles", name, engine));
 }
 
 /// Models that lie one behind the other in a file.
-fn many(name: &str) {
+fn many(name: &str, engine: &str, by_engine: &Engine) {
     let (stream, cases) = (bytes(&format!("models/{name}.bin")), json(name));
     let mut rest = stream.as_slice();
     for case in cases["runs"].as_array().unwrap() {
         let (model, after) = rest.split_at(case["length"].as_u64().unwrap() as usize);
         rest = after;
         let inputs = tensors(&cases[case["inputs"].as_str().unwrap()]);
-        let title = case["title"].as_str().unwrap();
-        let graph = Graph::load(model, &LoadOptions::default()).unwrap_or_else(|e| panic!("{title}: {e:?}"));
+        let title = &format!("{engine}: {}", case["title"].as_str().unwrap());
+        let graph = Graph::load(model, &by(by_engine)).unwrap_or_else(|e| panic!("{title}: {e:?}"));
         compare(title, &graph.run(inputs).unwrap(), &tensors(&case["outputs"]), 1e-6, 1e-6);
     }
     assert!(rest.is_empty());
@@ -64,13 +67,17 @@ fn many(name: &str) {
 
 #[test]
 fn operators_answer_as_the_peer_does() {
+    engines().iter().for_each(|(name, engine)| operators(name, engine));
+}
+
+fn operators(engine: &str, by_engine: &Engine) {
     let (stream, cases) = (bytes("models/operators.bin"), json("operators"));
     let (mut rest, mut wrong) = (stream.as_slice(), vec![]);
     for case in cases["runs"].as_array().unwrap() {
         let (model, after) = rest.split_at(case["length"].as_u64().unwrap() as usize);
         rest = after;
-        let title = case["title"].as_str().unwrap();
-        let answers = Graph::load(model, &LoadOptions::default())
+        let title = &format!("{engine}: {}", case["title"].as_str().unwrap());
+        let answers = Graph::load(model, &by(by_engine))
             .and_then(|graph| graph.run(tensors(&case["inputs"])))
             .map_err(|error| error.source().map_or_else(|| error.to_string(), ToString::to_string));
         match (answers, case.get("outputs")) {

@@ -1,6 +1,8 @@
 //! Reads what `make_models.py` wrote: models, and tensors with the answers of ONNX Runtime.
 
-use ampoule_engine::{Dtype, Graph, LoadOptions, Tensor};
+use std::path::{Path, PathBuf};
+
+use ampoule_engine::{Dtype, Engine, Graph, LoadOptions, OnnxRuntime, Tensor};
 use serde_json::Value;
 
 pub fn bytes(name: &str) -> Vec<u8> {
@@ -14,6 +16,46 @@ pub fn json(name: &str) -> Value {
 #[allow(dead_code, reason = "not every test needs it")]
 pub fn load(name: &str) -> Graph {
     Graph::load(&bytes(&format!("models/{name}.onnx")), &LoadOptions::default()).unwrap()
+}
+
+#[allow(dead_code, reason = "not every test needs it")]
+pub fn by(engine: &Engine) -> LoadOptions {
+    LoadOptions { engine: engine.clone(), ..LoadOptions::default() }
+}
+
+/// Every engine that is here, by its name. All of them are held to the same cases.
+#[allow(dead_code, reason = "not every test needs it")]
+pub fn engines() -> Vec<(&'static str, Engine)> {
+    let other = onnxruntime().map(|runtime| ("onnxruntime", Engine::OnnxRuntime(runtime)));
+    [("native", Engine::Native)].into_iter().chain(other).collect()
+}
+
+/// ONNX Runtime as `make test` installs it.
+#[allow(dead_code, reason = "not every test needs it")]
+pub fn onnxruntime() -> Option<OnnxRuntime> {
+    let opened = match library() {
+        Some(file) => OnnxRuntime::open(&file).map_err(|e| e.to_string()),
+        None => Err("PyPI's onnxruntime is missing, `make test` installs it".to_owned()),
+    };
+    assert!(opened.is_ok() || std::env::var_os("CI").is_none(), "{opened:?}");
+    opened.map_err(|why| eprintln!("skipped: {why}")).ok()
+}
+
+/// The shared library of ONNX Runtime: the one that the command line would take, or that of `make test`.
+#[allow(dead_code, reason = "not every test needs it")]
+pub fn library() -> Option<PathBuf> {
+    if let Some(file) = std::env::var_os("AMPOULE_ONNXRUNTIME_LIBRARY") {
+        return Some(file.into());
+    }
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venv/lib");
+    let pythons = std::fs::read_dir(venv).ok()?.flatten();
+    let mut folders = pythons.map(|python| python.path().join("site-packages/onnxruntime/capi"));
+    let files = folders.find_map(|folder| std::fs::read_dir(folder).ok())?;
+    files.flatten().map(|file| file.path()).find(|file| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        // Its folder holds other libraries, such as libonnxruntime_providers_shared.so.
+        name.starts_with("libonnxruntime.")
+    })
 }
 
 /// The named tensors of a case's `inputs` or `outputs`.

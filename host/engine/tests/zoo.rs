@@ -6,28 +6,36 @@
 #[allow(dead_code, reason = "shared with other tests")]
 mod golden;
 
-use ampoule_engine::{Dtype, Graph, LoadOptions, Tensor};
-use golden::{bytes, tensors};
+use ampoule_engine::{Dtype, Engine, Graph, Tensor};
+use golden::{by, bytes, engines, tensors};
 use serde_json::Value;
 
 #[test]
 fn estimators_answer_as_scikit_learn_does() {
+    engines().iter().for_each(|(name, engine)| all_answer(name, engine));
+}
+
+fn all_answer(engine: &str, by_engine: &Engine) {
     let zoo: Value = serde_json::from_slice(&bytes("zoo/answers.json")).unwrap();
     let members = zoo["members"].as_array().unwrap();
     let mut wrong = vec![];
     for member in members {
         let name = member["name"].as_str().unwrap();
         let estimator = member["estimator"].as_str().unwrap();
-        match answers_differ(member, &zoo["data"][member["data"].as_str().unwrap()]) {
+        match answers_differ(member, &zoo["data"][member["data"].as_str().unwrap()], by_engine) {
             None => println!("{name} ({estimator}): equal"),
+            // ONNX Runtime's StringNormalizer needs the system's en_US.UTF-8, which not every machine has.
+            Some(why) if engine == "onnxruntime" && why.contains("Failed to construct locale") => {
+                println!("{engine}: {name} ({estimator}): skipped: {why}");
+            }
             Some(why) => {
                 println!("{name} ({estimator}): {why}");
                 wrong.push(name);
             }
         }
     }
-    println!("{} of {} equal", members.len() - wrong.len(), members.len());
-    assert!(members.len() >= 60 && wrong.is_empty(), "wrong or refused: {}", wrong.join(", "));
+    println!("{engine}: {} of {} equal", members.len() - wrong.len(), members.len());
+    assert!(members.len() >= 60 && wrong.is_empty(), "{engine}: wrong or refused: {}", wrong.join(", "));
 }
 
 #[test]
@@ -39,9 +47,9 @@ fn maps_become_scores_with_labels() {
 }
 
 /// What is wrong, if anything is.
-fn answers_differ(member: &Value, rows: &Value) -> Option<String> {
+fn answers_differ(member: &Value, rows: &Value, engine: &Engine) -> Option<String> {
     let model = bytes(&format!("zoo/models/{}.onnx", member["name"].as_str().unwrap()));
-    let graph = match Graph::load(&model, &LoadOptions::default()) {
+    let graph = match Graph::load(&model, &by(engine)) {
         Ok(graph) => graph,
         Err(error) => return Some(format!("refused: {}", chain(&error))),
     };

@@ -37,6 +37,8 @@ pub struct HostConfig {
     pub reuse: Reuse,
     /// Where precompiled code is kept; without it, every start compiles.
     pub cache: Option<PathBuf>,
+    /// What runs the graphs.
+    pub graphs: ampoule_engine::Engine,
 }
 
 /// What happens to a sandbox after its call.
@@ -61,6 +63,7 @@ pub(crate) struct Inner {
     pub limits: Arc<Limits>,
     pub reuse: Reuse,
     pub cache: Option<Cache>,
+    pub graphs: ampoule_engine::Engine,
     places: Arc<Semaphore>,
     queued: AtomicUsize,
     ticker: Ticker,
@@ -86,6 +89,7 @@ impl Host {
             limits: Arc::new(config.limits),
             reuse: config.reuse,
             cache,
+            graphs: config.graphs,
             queued: AtomicUsize::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -18,6 +18,7 @@
 //!
 //! # Features
 //! - `seal`: sealing, and compiling what has no precompiled code. Without it no compiler is linked.
+//! - `onnxruntime`: graphs can be run by ONNX Runtime, from a shared library that [`OnnxRuntime::open`] is given.
 //!
 //! # Not guaranteed
 //! - A graph is parsed and run by the engine in the host's own process: open only ampoules whose
@@ -42,6 +43,7 @@ pub mod seal;
 mod wasi;
 
 pub use ampoule::{Ampoule, hex, sha256_hex};
+pub use ampoule_engine::{Engine, OnnxRuntime};
 pub use batch::{
     Batch, Column, Dtype as ColumnDtype, Failure, Fault as FailureFault, Media, Numeric, Values,
 };

@@ -84,7 +84,8 @@ impl Model {
                     facts.name
                 )));
             }
-            let options = LoadOptions { warm: facts.warm.clone(), ..LoadOptions::default() };
+            let engine = host.inner.graphs.clone();
+            let options = LoadOptions { warm: facts.warm.clone(), engine, ..LoadOptions::default() };
             let graph = Graph::load(file, &options)
                 .map_err(|source| Error::Graph { name: facts.name.clone(), source })?;
             graphs.push(Arc::new(LoadedGraph::new(facts.name.clone(), graph)));

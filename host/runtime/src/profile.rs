@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use ampoule_engine::{Graph, LoadOptions};
+use ampoule_engine::{Engine, Graph, LoadOptions};
 
 pub use ampoule_engine::Profile;
 
 use crate::Error;
 
-/// Runs the graph in `file` `runs` times on values that are made up, and measures each of its nodes.
+/// Runs the graph in `file` `runs` times by `engine` on values that are made up, and measures each of its nodes.
 ///
 /// `shapes` names inputs' shapes; without one, the first axis is 1 where it is open, and the others must be fixed.
 ///
@@ -19,8 +19,9 @@ pub fn profile(
     file: &[u8],
     shapes: &BTreeMap<String, Vec<usize>>,
     runs: usize,
+    engine: Engine,
 ) -> Result<Profile, Error> {
-    let measured = Graph::load(file, &LoadOptions::default())
+    let measured = Graph::load(file, &LoadOptions { engine, ..LoadOptions::default() })
         .and_then(|graph| graph.sample(shapes).and_then(|inputs| graph.profile(inputs, runs)));
     measured.map_err(|source| Error::Graph { name: name.to_owned(), source })
 }

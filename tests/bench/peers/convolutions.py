@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Times convolutional models here and in ONNX Runtime, in turns, one thread each; prints a table and the bars.
+"""Times convolutional models here, in ONNX Runtime from Python, and in ONNX Runtime as the engine here, in turns, one
+thread each; prints a table and the bars.
 
     tests/bench/peers/convolutions.py [--ours PROGRAM] [--json FILE] [MODEL:SHAPE ...]
 
-PROGRAM is the example time_rounds of host/engine (target/release/examples/time_rounds). The peer goes into
-target/bench-venv/convolutions. A bar that is missed is printed and no error.
+PROGRAM is the example time_rounds of host/engine with its feature onnxruntime (target/release/examples/time_rounds). The peer
+goes into target/bench-venv/convolutions. A bar that is missed is printed and no error.
 
 Without models: the two of convolution_models.py, the two of the repository (models/clouds, and models/csmask where it
 has been fetched) and the text detector of rapidocr-onnxruntime 1.4.4. A model's time is the least of all rounds, which
@@ -48,11 +49,15 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         models = [model.rsplit(":", 1) for model in options.models] or list(known(folder))
-        print(f"{'model':<14}{'ONNX Runtime':>14}{'ours':>10}{'ratio':>8}{'difference':>12}{'load':>10}{'peak':>9}")
+        print(
+            f"{'':<14}{'ONNX Runtime':>14}{'native':>10}{'':>49}--engine onnxruntime\n{'model':<14}{'from Python':>14}"
+            + f"{'time':>10}{'ratio':>7}{'difference':>12}{'load':>9}{'peak':>9}" * 2
+        )
         figures = [figure(Path(path), shape, options.ours, folder) for path, shape in models]
     print()
-    ratios = {figure["model"]: figure["ours_ms"] / figure["onnxruntime_ms"] for figure in figures}
-    print(bar_lines(at_most(f"{model}, against ONNX Runtime", 1.3, ratio, "×") for model, ratio in ratios.items()))
+    bars = [("native", 1.3), ("onnxruntime", 1.05)]
+    print(bar_lines(at_most(f"{figure['model']}, {engine}, against ONNX Runtime", limit, figure[engine]["ratio"], "×")
+                    for engine, limit in bars for figure in figures))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 
@@ -84,26 +89,47 @@ def figure(path, shape, ours, folder):
     feed = {session.get_inputs()[0].name: values}
     expected = session.run(None, feed)[0]
     command = [ours, path, shape, folder / "input", folder / "output"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        load = float(process.stdout.readline())
-        got = np.frombuffer((folder / "output").read_bytes(), np.float32).reshape(expected.shape)
-        peer, mine = [], []
-        for _ in range(ROUNDS):
-            peer.append(least(lambda: session.run(None, feed)))
-            process.stdin.write(f"{ROUND_MS}\n")
-            process.stdin.flush()
-            mine.append(float(process.stdout.readline()))
-        process.stdin.close()
-        peak = int(process.stdout.readline().split()[1]) / 1024
-    peer, mine = min(peer), min(mine)
-    scale = np.abs(expected).max()
-    difference = float(np.abs(got - expected).max() / scale)
-    print(
-        f"{path.stem[:13]:<14}{peer:>11.2f} ms{mine:>7.2f} ms{mine / peer:>8.2f}{difference:>12.1e}"
-        f"{load:>7.0f} ms{peak:>6.0f} MB",
-        flush=True,
-    )
-    return {"model": path.stem, "onnxruntime_ms": peer, "ours_ms": mine, "difference": difference}
+    (library,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.*")
+    engines = {"native": Engine(command), "onnxruntime": Engine([*command, library])}
+    differences = {name: difference(engine.answer, expected) for name, engine in engines.items()}
+    peer, times = [], {name: [] for name in engines}
+    for _ in range(ROUNDS):
+        peer.append(least(lambda: session.run(None, feed)))
+        for name, engine in engines.items():
+            times[name].append(engine.least())
+    peer = min(peer)
+    line = f"{path.stem[:13]:<14}{peer:>11.2f} ms"
+    figures = {"model": path.stem, "onnxruntime_ms": peer}
+    for name, engine in engines.items():
+        time, peak = min(times[name]), engine.peak()
+        line += f"{time:>7.2f} ms{time / peer:>7.3f}{differences[name]:>12.1e}{engine.load:>6.0f} ms{peak:>6.0f} MB"
+        figures[name] = {"ms": time, "ratio": time / peer, "difference": differences[name]}
+    print(line, flush=True)
+    return figures
+
+
+class Engine:
+    """An engine of ours, in a process that runs when it is told to."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.load = float(self.process.stdout.readline())
+        self.answer = np.frombuffer(command[4].read_bytes(), np.float32)
+
+    def least(self):
+        self.process.stdin.write(f"{ROUND_MS}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def peak(self):
+        self.process.stdin.close()
+        peak = int(self.process.stdout.readline().split()[1]) / 1024
+        self.process.wait()
+        return peak
+
+
+def difference(got, expected):
+    return float(np.abs(got.reshape(expected.shape) - expected).max() / np.abs(expected).max())
 
 
 def least(call):

@@ -10,6 +10,7 @@ mod files;
 mod golden;
 mod hostile;
 mod lambda;
+mod onnxruntime;
 mod profile;
 mod sealing;
 mod service;

@@ -72,6 +72,8 @@ fn colour(by: Implementation, strong: bool) -> &'static str {
         (Implementation::Ours, false) => "#f8d2a8",
         (Implementation::Tract, true) => "#7fb2d9",
         (Implementation::Tract, false) => "#c2dcef",
+        (Implementation::OnnxRuntime, true) => "#9ac48a",
+        (Implementation::OnnxRuntime, false) => "#d0e5c8",
     }
 }
 
