@@ -13,3 +13,4 @@ mod lambda;
 mod profile;
 mod sealing;
 mod service;
+mod strings;
