@@ -110,14 +110,14 @@ fn manifest(source: &Source, graphs: &[GraphFile], path: &Path) -> anyhow::Resul
                     }
                     signature::of_features(features, input)
                 }
-                (_, inputs) => signature::fields(inputs, &[]),
+                (_, inputs) => signature::of_inputs(inputs, &first.missing),
             };
             inputs = fields.context("the model's inputs need an ampoule.toml")?;
             // Every booster knows what to do where a number is missing.
             inputs.iter_mut().for_each(|field| field.missing |= first.objective.is_some());
         }
         if outputs.is_empty() {
-            outputs = signature::fields(&first.facts.outputs, &first.labels)
+            outputs = signature::of_outputs(&first.facts.outputs, &first.labels)
                 .context("the model's outputs need an ampoule.toml")?;
         }
         if source.predictor.is_none() && signature::takes_one_at_a_time(&first.facts) {

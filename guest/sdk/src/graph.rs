@@ -1,5 +1,7 @@
 //! [`Graph`]: a sealed graph, run by the host through `wasi:nn`.
 
+mod text;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -45,23 +47,53 @@ impl Graph {
     }
 
     /// Computes the outputs for these inputs, matched by name. The first axis of every tensor is
-    /// the batch.
+    /// the batch. Strings go in and come out as [`Elements::String`].
     ///
     /// # Errors
     /// A [`Fault::Model`](crate::Fault::Model) failure that names the input, what the graph expects
-    /// (dtype and shape) and what it got.
+    /// (dtype and shape) and what it got; a [`Fault::Caller`](crate::Fault::Caller) failure for a missing
+    /// string, which no graph knows: a step before the graph has to put one in its place.
     pub fn run(&self, inputs: &Table) -> Result<Table, Failure> {
         let mut named = Vec::with_capacity(inputs.len());
         for (name, tensor) in inputs.iter() {
-            named.push((name.to_owned(), to_nn(name, tensor)?));
+            match tensor.elements() {
+                Elements::String(items) => {
+                    let (lengths, bytes) = text::pack(name, tensor.shape(), items)?;
+                    let shape = axes(tensor.shape())?;
+                    let lengths = NnTensor::new(&shape, TensorType::I32, cast_slice(&lengths));
+                    named.push((name.to_owned(), lengths));
+                    let shape = axes(&[bytes.len()])?;
+                    named.push((text::bytes_of(name), NnTensor::new(&shape, TensorType::U8, &bytes)));
+                }
+                _ => named.push((name.to_owned(), to_nn(name, tensor)?)),
+            }
         }
         let outputs = self.0.context.compute(named).map_err(|error| failure(&self.0.name, &error))?;
         let mut table = Table::new();
+        if outputs.iter().any(|(name, _)| text::strings_of(name).is_some()) {
+            return with_text(&outputs, table);
+        }
         for (name, tensor) in outputs {
             table.insert(name, from_nn(&tensor)?)?;
         }
         Ok(table)
     }
+}
+
+/// Outputs of which some may be of strings.
+fn with_text(outputs: &[(String, NnTensor)], mut table: Table) -> Result<Table, Failure> {
+    let named = |wanted: &str| outputs.iter().find(|(name, _)| name == wanted);
+    for (name, tensor) in outputs {
+        if text::strings_of(name).is_some_and(|strings| named(strings).is_some()) {
+            continue;
+        }
+        let tensor = match named(&text::bytes_of(name)) {
+            Some((_, bytes)) => text::unpack(name, &from_nn(tensor)?, &from_nn(bytes)?)?,
+            None => from_nn(tensor)?,
+        };
+        table.insert(name.clone(), tensor)?;
+    }
+    Ok(table)
 }
 
 fn failure(graph: &str, error: &Error) -> Failure {
@@ -86,7 +118,7 @@ fn to_nn(name: &str, tensor: &Tensor) -> Result<NnTensor, Failure> {
         Elements::F64(items) => make(TensorType::Fp64, cast_slice(items)),
         Elements::I8(_) | Elements::I16(_) | Elements::String(_) => {
             Err(Failure::model(format!("input \"{name}\" has a dtype that graphs don't take (cast it)"))
-                .expected("bool, u8, i32, i64, f16, f32 or f64")
+                .expected("bool, u8, i32, i64, f16, f32, f64 or string")
                 .actual(tensor.to_string()))
         }
     }

@@ -75,6 +75,7 @@ pub(crate) fn describe(import: &Import, margin: Margin) -> Description {
             ("task".to_owned(), format!("{:?}", import.task).to_lowercase()),
         ],
         labels,
+        missing: Vec::new(),
         features: import.features.clone(),
         task: Some(import.task),
     }

@@ -1,5 +1,7 @@
 //! What a model file says about itself: the inputs and outputs of its graph, and its metadata.
 
+mod missing;
+
 use std::fmt;
 
 use tract_onnx::pb::tensor_shape_proto::dimension::Value;
@@ -43,6 +45,9 @@ pub struct Description {
     /// Class labels of a booster, or of the last classifier or ZipMap of `ai.onnx.ml` in the graph, in the order of its
     /// scores
     pub labels: Vec<String>,
+    /// Inputs of floats in which NaN stands for a missing value, in the file's order: an `Imputer` replaces it, or an
+    /// ensemble of trees has a way for it. None for boosters, which all have one
+    pub missing: Vec<String>,
     /// The columns of a booster's `input`, where its file names them
     pub features: Vec<Feature>,
     /// What a booster is for; none for ONNX
@@ -71,7 +76,7 @@ impl Description {
             return Err(Error::model("the file holds no graph; is it an ONNX model?"));
         };
         let inputs = graph.input.iter().filter(|i| graph.initializer.iter().all(|t| t.name != i.name));
-        let description = Self {
+        let mut description = Self {
             inputs: inputs.map(|i| read("input", i, graph)).collect::<Result<_, _>>()?,
             outputs: graph.output.iter().map(|o| read_output(o, graph)).collect::<Result<_, _>>()?,
             doc: [&model.doc_string, &graph.doc_string]
@@ -82,6 +87,7 @@ impl Description {
             producer: format!("{} {}", model.producer_name, model.producer_version).trim().to_owned(),
             metadata: model.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
             labels: labels(graph),
+            missing: Vec::new(),
             features: Vec::new(),
             task: None,
         };
@@ -90,6 +96,7 @@ impl Description {
         if description.outputs.is_empty() {
             return Err(Error::model("the graph has no outputs"));
         }
+        description.missing = missing::may_be_missing(graph, &description.inputs);
         Ok(description)
     }
 }

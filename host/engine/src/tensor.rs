@@ -1,6 +1,7 @@
 //! [`Tensor`]: an immutable, dense, row-major array, shared when cloned.
 
 mod elements;
+mod text;
 
 pub(crate) use elements::volume;
 
@@ -61,9 +62,8 @@ impl Tensor {
     /// `InvalidInput` if there are not as many strings as `shape` says.
     pub fn from_strings(shape: &[usize], strings: Vec<String>) -> Result<Self, Error> {
         let got = strings.len();
-        let wrong = || Error::input(format!("string{shape:?}: got {got} strings"));
-        let inner = tract::tensor1(&strings).into_shape(shape).map_err(|_| wrong())?;
-        Ok(Self { inner: Arc::new(inner), dtype: Dtype::String })
+        Self::of(Dtype::String, shape, strings)
+            .map_err(|_| Error::input(format!("string{shape:?}: got {got} strings")))
     }
 
     /// The element type.

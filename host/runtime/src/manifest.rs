@@ -66,7 +66,8 @@ pub struct Field {
     /// The classes, in the order of their indices; for an input, the only strings let in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
-    /// Whether `null` may stand for a value: it becomes NaN, or a missing string.
+    /// Whether `null` may stand for a value: it becomes NaN, or a missing string, which graphs
+    /// don't take: a step of the pipeline has to put a value in its place.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub missing: bool,
 }

@@ -88,7 +88,7 @@ impl Model {
             let options = LoadOptions { warm: facts.warm.clone(), engine, ..LoadOptions::default() };
             let graph = Graph::load(file, &options)
                 .map_err(|source| Error::Graph { name: facts.name.clone(), source })?;
-            graphs.push(Arc::new(LoadedGraph::new(facts.name.clone(), graph)));
+            graphs.push(Arc::new(LoadedGraph::new(facts.name.clone(), graph)?));
         }
         let opening = Opening { code, graphs: start.elapsed(), precompiled };
         let inner = Inner {

@@ -4,6 +4,8 @@
 //! are copied once on their way in (from the sandbox's memory into the engine's tensor) and once on
 //! their way out. Graphs are shared by all calls; nothing here holds a lock while it computes.
 
+pub(crate) mod text;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -27,13 +29,22 @@ const INLINE: Duration = Duration::from_micros(200);
 pub(crate) struct LoadedGraph {
     pub name: String,
     pub graph: Graph,
+    /// Whether any input is of strings.
+    takes_text: bool,
     /// A moving average of what one compute takes, in nanoseconds.
     typical_ns: AtomicU64,
 }
 
 impl LoadedGraph {
-    pub fn new(name: String, graph: Graph) -> Self {
-        Self { name, graph, typical_ns: AtomicU64::new(u64::MAX) }
+    /// # Errors
+    /// [`Error::Manifest`](crate::Error::Manifest) where its names leave none for the bytes of strings.
+    pub fn new(name: String, graph: Graph) -> Result<Self, crate::Error> {
+        for tensors in [graph.inputs(), graph.outputs()] {
+            text::check_names(tensors)
+                .map_err(|why| crate::Error::Manifest(format!("graphs.{name}: {why}")))?;
+        }
+        let takes_text = graph.inputs().iter().any(|input| input.dtype == Dtype::String);
+        Ok(Self { name, graph, takes_text, typical_ns: AtomicU64::new(u64::MAX) })
     }
 
     fn is_quick(&self) -> bool {
@@ -328,6 +339,19 @@ async fn compute(mut store: Store<'_>, this: Resource<NnContext>, inputs: Named)
         };
         tensors.push((name, tensor));
     }
+    if graph.takes_text {
+        // Strings take more room than what they are made of, so it is counted before they are there.
+        let made = text::made_bytes(graph.graph.inputs(), &tensors);
+        store.data_mut().hold(made)?;
+        store.data_mut().release(made);
+        tensors = match text::join(graph.graph.inputs(), tensors) {
+            Ok(tensors) => tensors,
+            Err(data) => {
+                let error = NnError { code: ErrorCode::InvalidArgument, data };
+                return Ok((Err(store.data_mut().table.push(error)?),));
+            }
+        };
+    }
     let start = Instant::now();
     store.data_mut().meter.infer_starts(start);
     let outcome = if graph.is_quick() {
@@ -359,6 +383,24 @@ async fn compute(mut store: Store<'_>, this: Resource<NnContext>, inputs: Named)
     let mut named = Vec::with_capacity(outputs.len());
     for (name, tensor) in outputs {
         let Some(ty) = TensorType::of(tensor.dtype()) else {
+            if tensor.dtype() == Dtype::String {
+                let (lengths, bytes) = match tensor.to_utf8() {
+                    Ok(both) => both,
+                    Err(cause) => {
+                        let data = format!("output \"{name}\": {cause}");
+                        return Ok((Err(sandbox.table.push(NnError { code: ErrorCode::TooLarge, data })?),));
+                    }
+                };
+                sandbox.hold(lengths.as_bytes().len().saturating_add(bytes.as_bytes().len()))?;
+                let (lengths, bytes) = (
+                    NnTensor { tensor: lengths, ty: TensorType::I32 },
+                    NnTensor { tensor: bytes, ty: TensorType::U8 },
+                );
+                let beside = text::bytes_of(&name);
+                named.push((name, sandbox.table.push(lengths)?));
+                named.push((beside, sandbox.table.push(bytes)?));
+                continue;
+            }
             let data = format!("output \"{name}\": wasi:nn has no tensor type for {}", tensor.dtype().name());
             return Ok((Err(sandbox.table.push(NnError { code: ErrorCode::UnsupportedOperation, data })?),));
         };

@@ -55,6 +55,8 @@ pub struct Description {
     pub producer: String,
     /// What a booster was trained for, in its library's words.
     pub objective: Option<String>,
+    /// Inputs in which the graph itself has a use for NaN, as a missing value.
+    pub missing: Vec<String>,
     /// The columns of a booster's only input, where its file names them.
     pub features: Vec<Feature>,
 }
@@ -66,6 +68,10 @@ pub struct Description {
 pub fn describe(graph: &GraphFile) -> Result<Description, Error> {
     let refuse = |source| Error::Graph { name: graph.name.clone(), source };
     let said = Graph::describe(&graph.bytes).map_err(refuse)?;
+    for tensors in [&said.inputs, &said.outputs] {
+        nn::text::check_names(tensors)
+            .map_err(|why| Error::Manifest(format!("graphs.{}: {why}", graph.name)))?;
+    }
     let tensor = |info: &ampoule_engine::TensorInfo| GraphTensor {
         name: info.name.clone(),
         dtype: info.dtype.name().to_owned(),
@@ -87,6 +93,7 @@ pub fn describe(graph: &GraphFile) -> Result<Description, Error> {
         doc: said.doc,
         producer: said.producer,
         objective: objective.map(|(_, objective)| objective),
+        missing: said.missing,
         features: said.features,
     })
 }

@@ -14,3 +14,4 @@ mod onnxruntime;
 mod profile;
 mod sealing;
 mod service;
+mod strings;

@@ -7,9 +7,23 @@ use ampoule_host::{Dim, Dtype, Field, GraphFacts, GraphTensor};
 use anyhow::bail;
 use serde_json::{Value, json};
 
-/// A field for each of a graph's tensors, without the batch axis. An output whose last axis counts
-/// the classes gets their labels.
-pub fn fields(tensors: &[GraphTensor], labels: &[String]) -> anyhow::Result<Vec<Field>> {
+/// A field for each of a graph's inputs, without the batch axis. A column, `[N, 1]`, is one value for each
+/// instance; those of `missing` may be left out.
+pub fn of_inputs(tensors: &[GraphTensor], missing: &[String]) -> anyhow::Result<Vec<Field>> {
+    let input = |tensor: &GraphTensor| {
+        let mut field = field(tensor, &[])?;
+        if field.shape == [Dim::Fixed(1)] {
+            field.shape.clear();
+        }
+        field.missing = missing.contains(&tensor.name);
+        Ok(field)
+    };
+    tensors.iter().map(input).collect()
+}
+
+/// A field for each of a graph's outputs, without the batch axis. One whose last axis counts the classes gets
+/// their labels.
+pub fn of_outputs(tensors: &[GraphTensor], labels: &[String]) -> anyhow::Result<Vec<Field>> {
     tensors.iter().map(|tensor| field(tensor, labels)).collect()
 }
 

@@ -13,9 +13,10 @@ pub fn instance(inputs: &[Field]) -> Value {
             Form::Json => return described(json!({}), description(input)),
             // A blob that has the name of its own parts can't be given by name.
             Form::Media(_) if ["b64", "content_type"].contains(&input.name.as_str()) => return value(input),
-            Form::Media(_) | Form::Tensor(..) => [value(input), by_name(inputs)],
+            Form::Tensor(_, []) => vec![value(input), by_name(inputs), by_position(inputs)],
+            Form::Media(_) | Form::Tensor(..) => vec![value(input), by_name(inputs)],
         },
-        inputs => [by_name(inputs), by_position(inputs)],
+        inputs => vec![by_name(inputs), by_position(inputs)],
     };
     json!({ "anyOf": forms })
 }

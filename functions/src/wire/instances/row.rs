@@ -30,24 +30,8 @@ impl<'de> Visitor<'de> for RowSeed<'_, '_> {
         f.write_str(&self.expected())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let sink = self.sink;
-        let inputs = sink.fields.len();
-        for input in 0..inputs {
-            sink.path.push(Part::Index(input));
-            let seed = ValueSeed { sink: &mut *sink, input, axis: 0, alone: false };
-            if items.next_element_seed(seed)?.is_none() {
-                sink.path.pop();
-                return Err(
-                    sink.refuse(Code::InvalidInstance, format!("expected {inputs} values, got {input}"))
-                );
-            }
-            sink.path.pop();
-        }
-        if items.next_element::<de::IgnoredAny>()?.is_some() {
-            return Err(sink.refuse(Code::InvalidInstance, format!("expected {inputs} values, got more")));
-        }
-        Ok(())
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
+        by_position(self.sink, items)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
@@ -55,6 +39,24 @@ impl<'de> Visitor<'de> for RowSeed<'_, '_> {
     }
 
     refuse_others!(Code::InvalidInstance, Self::expected; scalars);
+}
+
+/// An array of inputs in order.
+pub(super) fn by_position<'de, A: SeqAccess<'de>>(sink: &mut Sink<'_>, mut items: A) -> Result<(), A::Error> {
+    let inputs = sink.fields.len();
+    for input in 0..inputs {
+        sink.path.push(Part::Index(input));
+        let seed = ValueSeed { sink: &mut *sink, input, axis: 0, alone: false };
+        if items.next_element_seed(seed)?.is_none() {
+            sink.path.pop();
+            return Err(sink.refuse(Code::InvalidInstance, format!("expected {inputs} values, got {input}")));
+        }
+        sink.path.pop();
+    }
+    if items.next_element::<de::IgnoredAny>()?.is_some() {
+        return Err(sink.refuse(Code::InvalidInstance, format!("expected {inputs} values, got more")));
+    }
+    Ok(())
 }
 
 /// An object of inputs by name.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::row::by_name;
+use super::row::{by_name, by_position};
 use super::{Builder, Code, Part, Scalar, Sink};
 
 /// Reads such a value.
@@ -79,6 +79,9 @@ impl<'de> Visitor<'de> for ValueSeed<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let (input, axis, sink) = (self.input, self.axis, self.sink);
         let Some(builder) = sink.builder(input) else { return Ok(()) };
+        if self.alone && builder.rank() == 0 {
+            return by_position(sink, items);
+        }
         if axis >= builder.rank() {
             let why = format!("{}, got an array", expected(builder, axis));
             return Err(sink.refuse(Code::InvalidInstance, why));

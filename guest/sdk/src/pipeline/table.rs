@@ -16,14 +16,15 @@ pub(super) fn bind(mut columns: Table, graph: &GraphFacts, order: &[String]) -> 
             let rest = columns.iter().map(|(name, _)| name.to_owned()).filter(|name| !order.contains(name));
             let side_by_side: Vec<String> =
                 order.iter().filter(|name| columns.contains(name)).cloned().chain(rest).collect();
-            let stack = Stack {
-                columns: side_by_side,
-                name: input.name.clone(),
-                dtype: dtype(input)?,
-                missing: Missing::Keep,
-            };
-            stack.apply(&mut columns)?;
-            columns.take(&input.name)?
+            match dtype(input)? {
+                Dtype::String => texts(&mut columns, &side_by_side)?,
+                dtype => {
+                    let name = input.name.clone();
+                    Stack { columns: side_by_side, name, dtype, missing: Missing::Keep }
+                        .apply(&mut columns)?;
+                    columns.take(&input.name)?
+                }
+            }
         };
         return Table::from_columns([(input.name.clone(), fit(whole, input)?)]);
     }
@@ -32,6 +33,29 @@ pub(super) fn bind(mut columns: Table, graph: &GraphFacts, order: &[String]) -> 
         inputs.insert(input.name.clone(), fit(columns.take(&input.name)?, input)?)?;
     }
     Ok(inputs)
+}
+
+/// Columns of strings side by side, `[N, F]`: of each instance one column's strings after the other's.
+fn texts(columns: &mut Table, names: &[String]) -> Result<Tensor, Failure> {
+    let rows = columns.rows();
+    let mut cells: Vec<Vec<Option<String>>> = vec![Vec::new(); rows];
+    for name in names {
+        let tensor = columns.take(name)?;
+        let shown = tensor.to_string();
+        let Elements::String(items) = tensor.into_elements() else {
+            return Err(Failure::model(format!("column {name:?} doesn't fit beside strings"))
+                .expected("string")
+                .actual(shown));
+        };
+        let width = (items.len() / rows.max(1)).max(1);
+        for (index, item) in items.into_iter().enumerate() {
+            if let Some(row) = cells.get_mut(index / width) {
+                row.push(item);
+            }
+        }
+    }
+    let features = cells.first().map_or(names.len(), Vec::len);
+    Tensor::from_elements(&[rows, features], Elements::String(cells.into_iter().flatten().collect()))
 }
 
 /// Whether the only column is the input itself and not one of its features.

@@ -165,6 +165,31 @@ fn a_failure_reaches_the_caller_only_where_it_is_theirs() {
 }
 
 #[test]
+fn strings_that_are_none_never_reach_a_graph() {
+    let (mut server, good) = hostile(&[]);
+    let model = |name: &str| broken(name, "model_failure").hides("utf8");
+    let cases = [
+        fine("text-echo", "\"y TensorType::I32[3] 12, y.utf8 TensorType::U8[3] 3\""),
+        fine("text-empty:0", "\"y TensorType::I32[0] 0, y.utf8 TensorType::U8[0] 0\""),
+        fine("text-empty:1000", "\"y TensorType::I32[1000] 4000, y.utf8 TensorType::U8[0] 0\""),
+        model("text-alone"),
+        model("text-bytes-alone"),
+        model("text-short"),
+        model("text-long"),
+        model("text-negative"),
+        model("text-broken"),
+        model("text-cut"),
+        model("text-floats"),
+        model("text-square"),
+        model("text-shape"),
+        model("text-number"),
+        // The lengths alone would fit: a string takes more room than its length.
+        limited("text-empty:200000", "tensors_too_large"),
+    ];
+    hold(&mut server, &good, &cases);
+}
+
+#[test]
 fn nothing_lies_outside_the_sandbox() {
     let secrets = [SETTLED.as_slice(), &[("CANARY", "7f3a")]].concat();
     let (server, good) = hostile(&[]);

@@ -32,17 +32,18 @@ impl Guest for Hostile {
         let (deed, argument) = deed.split_once(':').unwrap_or((deed, ""));
         let number = argument.parse::<usize>().unwrap_or(0);
         match deed {
-            "spin" | "spin-host" | "recurse" | "panic" | "unreachable" | "out-of-bounds" | "exit" | "abort" => {
-                stop(deed, argument)
-            }
+            "spin" | "spin-host" | "recurse" | "panic" | "unreachable" | "out-of-bounds" | "exit"
+            | "abort" => stop(deed, argument),
             "grow" | "grow-on" | "allocate" | "grow-politely" => Ok(memory(deed, number)),
-            "compute" | "unknown-graph" | "own-graph" | "wrong-name" | "wrong-dtype" | "wrong-shape" | "no-inputs"
-            | "input-twice" | "empty-tensor" => compute(deed),
+            "compute" | "unknown-graph" | "own-graph" | "wrong-name" | "wrong-dtype" | "wrong-shape"
+            | "no-inputs" | "input-twice" | "empty-tensor" => compute(deed),
             "tensor-short" | "tensor-long" | "tensor-overflow" | "tensor-deep" | "tensors" | "handles"
             | "handle-twice" | "handle-forged" => Ok(handles(deed)),
-            "read-file" | "write-file" | "connect" | "sleep" | "random" | "environment" | "arguments" | "stdin" => {
-                Ok(outside(deed, number))
-            }
+            "read-file" | "write-file" | "connect" | "sleep" | "random" | "environment" | "arguments"
+            | "stdin" => Ok(outside(deed, number)),
+            "text-echo" | "text-alone" | "text-bytes-alone" | "text-short" | "text-long"
+            | "text-negative" | "text-broken" | "text-cut" | "text-floats" | "text-square" | "text-shape"
+            | "text-number" | "text-empty" => strings(deed, number),
             "log" | "log-lines" => {
                 let piece = if deed == "log" { vec![b'x'; 1 << 20] } else { b"\x1b[31m\n".repeat(1 << 17) };
                 for _ in 0..number {
@@ -158,6 +159,43 @@ fn compute(deed: &str) -> Result<Batch, Failure> {
     Ok(Batch::Columns(outputs.into_iter().map(column).collect()))
 }
 
+/// Hands strings to a graph that gives them back.
+fn strings(deed: &str, number: usize) -> Result<Batch, Failure> {
+    let told = |error: Error| failure(Fault::Model, &error.data());
+    let context =
+        graph::load_by_name("echo").and_then(|graph| graph.init_execution_context()).map_err(told)?;
+    let (mut lengths, mut utf8) = (vec![2, 0, 1], b"\xc3\xbc\0".to_vec());
+    match deed {
+        "text-short" => lengths[2] = 2,
+        "text-long" => lengths[2] = 0,
+        "text-negative" => lengths = vec![i32::MAX, -i32::MAX, 3],
+        "text-broken" => utf8[0] = 0xff,
+        "text-cut" => lengths = vec![1, 1, 1],
+        "text-empty" => (lengths, utf8) = (vec![0; number], Vec::new()),
+        _ => {}
+    }
+    let shape = if deed == "text-shape" { vec![lengths.len() as u32, 1] } else { vec![lengths.len() as u32] };
+    let ty = if deed == "text-floats" { TensorType::Fp32 } else { TensorType::I32 };
+    let data: Vec<u8> = lengths.iter().flat_map(|length| length.to_le_bytes()).collect();
+    let first = ("x".to_owned(), Tensor::new(&shape, ty, &data));
+    let shape = if deed == "text-square" { vec![utf8.len() as u32, 1] } else { vec![utf8.len() as u32] };
+    let second = ("x.utf8".to_owned(), Tensor::new(&shape, TensorType::U8, &utf8));
+    let inputs = match deed {
+        "text-alone" => vec![first],
+        "text-bytes-alone" => vec![second],
+        "text-number" => vec![("x".to_owned(), Tensor::new(&[3], TensorType::I64, &[0; 24])), second],
+        _ => vec![second, first],
+    };
+    let outputs = context.compute(inputs).map_err(told)?;
+    let shown: Vec<String> = outputs
+        .iter()
+        .map(|(name, tensor)| {
+            format!("{name} {:?}{:?} {}", tensor.ty(), tensor.dimensions(), tensor.data().len())
+        })
+        .collect();
+    answer(&format!("{:?}", shown.join(", ")))
+}
+
 fn handles(deed: &str) -> Batch {
     let mut held = Vec::new();
     match deed {
@@ -176,7 +214,8 @@ fn handles(deed: &str) -> Batch {
         "handle-twice" => {
             let first = ManuallyDrop::new(ones(1));
             // SAFETY: the handle is used twice; that is for the host to refuse.
-            let (one, two) = unsafe { (Tensor::from_handle(first.handle()), Tensor::from_handle(first.handle())) };
+            let (one, two) =
+                unsafe { (Tensor::from_handle(first.handle()), Tensor::from_handle(first.handle())) };
             let context = graph::load_by_name("identity").and_then(|graph| graph.init_execution_context());
             let context = context.unwrap_or_else(|error| panic!("{}", error.data()));
             let _ = context.compute(vec![("x".to_owned(), one), ("y".to_owned(), two)]);
@@ -222,7 +261,11 @@ fn text(name: &str, shape: &[u32], items: usize) -> Column {
 }
 
 fn media(content_type: &str, metadata: Option<&str>) -> Media {
-    Media { content_type: content_type.to_owned(), bytes: b"<p>".to_vec(), metadata: metadata.map(str::to_owned) }
+    Media {
+        content_type: content_type.to_owned(),
+        bytes: b"<p>".to_vec(),
+        metadata: metadata.map(str::to_owned),
+    }
 }
 
 /// Predictions that are none.
@@ -261,7 +304,8 @@ fn predictions(deed: &str, number: usize, instances: Vec<String>) -> Result<Batc
         "media-type" => Batch::Media(vec![media("a/b\r\nset-cookie: c=d", None)]),
         "media-lies" => {
             // SAFETY: the memory has no such length; that is for the host to refuse.
-            let bytes = unsafe { Vec::from_raw_parts(std::ptr::without_provenance_mut(64), 1 << 30, 1 << 30) };
+            let bytes =
+                unsafe { Vec::from_raw_parts(std::ptr::without_provenance_mut(64), 1 << 30, 1 << 30) };
             Batch::Media(vec![Media { content_type: "image/png".to_owned(), bytes, metadata: None }])
         }
         "output" => Batch::Media(vec![Media {
