@@ -31,7 +31,8 @@
 //!
 //! Conv, ConvTranspose, pools, Resize, Concat of channels, Sigmoid and the like are this crate's own too where they stand
 //! around a convolution in f32 over `[N, C, H, W]` and the processor has AVX2 or AVX-512 (`conv`). Their answers are
-//! those of tract but for the rounding of sums in another order.
+//! those of tract but for the rounding of sums in another order; convolutions of 3 × 3 neighbours and 16 channels or more
+//! are Winograd's, whose rounding is relative to the greatest sum among 4 × 4 pixels.
 //!
 //! # Boosters
 //!
