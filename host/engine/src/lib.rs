@@ -1,4 +1,4 @@
-//! Runs the graphs of models, in the caller's thread: ONNX through tract, and boosters from the files of the libraries
+//! Runs the graphs of models, in the caller's thread unless it is given helpers: ONNX through tract, and boosters from the files of the libraries
 //! that trained them. Knows nothing of wasm or clouds.
 //!
 //! The flow: [`Graph::load`] reads the bytes (`read`), replaces slow or missing operators (`ops`), builds
@@ -62,6 +62,7 @@
 //! - Bit-equal answers between processors, between plans for different shapes, or with other engines.
 //! - Output dims: those in [`Graph::outputs`] are what the file claims; [`Graph::run`] returns what was computed.
 
+mod batch;
 mod booster;
 mod cache;
 mod conv;

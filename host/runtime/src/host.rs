@@ -61,6 +61,8 @@ pub(crate) struct Inner {
     pub limits: Arc<Limits>,
     pub reuse: Reuse,
     pub cache: Option<Cache>,
+    /// Shared by the computes of all models.
+    pub cores: Arc<nn::Cores>,
     places: Arc<Semaphore>,
     queued: AtomicUsize,
     ticker: Ticker,
@@ -86,6 +88,7 @@ impl Host {
             limits: Arc::new(config.limits),
             reuse: config.reuse,
             cache,
+            cores: Arc::new(nn::Cores::of_machine()),
             queued: AtomicUsize::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })
