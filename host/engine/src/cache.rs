@@ -1,10 +1,11 @@
 //! [`Cache`]: plans for concrete shapes, built when first asked for, the least recently used given up.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use crate::batch::independent;
 use crate::plan::Plan;
 use crate::profile::Clock;
 use crate::read::Reader;
@@ -13,6 +14,8 @@ use crate::{Error, Tensor};
 
 pub(crate) struct Cache {
     reader: Reader,
+    /// Whether the pictures of a batch are computed one by one, with one plan for batches of every size
+    independent: bool,
     /// What runs the shapes that there is no plan for, made when they are first seen
     steps: OnceLock<Option<Steps>>,
     /// Readers take no lock; a writer replaces the list.
@@ -41,8 +44,11 @@ enum Way {
 impl Cache {
     pub(crate) fn new(reader: Reader, capacity: usize) -> Self {
         let capacity = capacity.max(1);
+        let graph = reader.proto.graph.as_ref();
+        let independent = graph.is_some_and(|graph| independent(graph, &reader.description));
         Self {
             reader,
+            independent,
             steps: OnceLock::new(),
             entries: ArcSwap::default(),
             writing: Mutex::new(()),
@@ -52,8 +58,54 @@ impl Cache {
     }
 
     /// Runs `inputs` by the plan for their shapes, building it first if need be. A plan that the cache gives up
-    /// meanwhile lives until its last run ends.
-    pub(crate) fn run(&self, inputs: &[Tensor]) -> Result<Vec<(String, Tensor)>, Error> {
+    /// meanwhile lives until its last run ends. Up to so many threads help where pictures are computed one by one.
+    pub(crate) fn run(&self, inputs: &[Tensor], helpers: usize) -> Result<Vec<(String, Tensor)>, Error> {
+        match self.pictures(inputs) {
+            Some(count) => self.run_each(inputs, count, helpers),
+            None => self.run_whole(inputs),
+        }
+    }
+
+    /// How many pictures there are to be computed one by one: more than one.
+    fn pictures(&self, inputs: &[Tensor]) -> Option<usize> {
+        let count = *inputs.first()?.shape().first()?;
+        let same = inputs.iter().all(|input| input.shape().first() == Some(&count));
+        (self.independent && same && count > 1).then_some(count)
+    }
+
+    fn run_each(
+        &self,
+        inputs: &[Tensor],
+        count: usize,
+        helpers: usize,
+    ) -> Result<Vec<(String, Tensor)>, Error> {
+        let answers: Vec<OnceLock<Result<Vec<(String, Tensor)>, Error>>> =
+            (0..count).map(|_| OnceLock::new()).collect();
+        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let work = || {
+            while let Some((at, answer)) = Some(next.fetch_add(1, Ordering::Relaxed))
+                .and_then(|at| Some((at, answers.get(at)?)))
+                .filter(|_| !failed.load(Ordering::Relaxed))
+            {
+                let made = picture(inputs, at).and_then(|inputs| self.run_whole(&inputs));
+                failed.fetch_or(made.is_err(), Ordering::Relaxed);
+                // Each is taken by one.
+                let _ = answer.set(made);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..helpers.min(count - 1) {
+                // Where there is no thread to be had, the others do it.
+                let _ = std::thread::Builder::new().name("engine".to_owned()).spawn_scoped(scope, work);
+            }
+            work();
+        });
+        // The first failure; what comes after it may not have been begun.
+        let answers = answers.into_iter().map_while(OnceLock::into_inner).collect::<Result<Vec<_>, _>>()?;
+        stack(&answers)
+    }
+
+    fn run_whole(&self, inputs: &[Tensor]) -> Result<Vec<(String, Tensor)>, Error> {
         let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
         self.get(&shapes, false, |way| match (way, self.steps()) {
             (Way::Steps, Some(steps)) => steps.run(&self.reader.description, inputs),
@@ -64,6 +116,9 @@ impl Cache {
 
     /// As [`Cache::run`], with the times of its nodes on `clock`, and without the outputs.
     pub(crate) fn measure(&self, clock: &Clock, inputs: &[Tensor]) -> Result<(), Error> {
+        if let Some(count) = self.pictures(inputs) {
+            return (0..count).try_for_each(|at| self.measure(clock, &picture(inputs, at)?));
+        }
         let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
         self.get(&shapes, false, |way| match (way, self.steps()) {
             (Way::Steps, Some(steps)) => steps.measure(clock, &self.reader.description, inputs),
@@ -74,6 +129,11 @@ impl Cache {
 
     /// Builds the plan for `shapes` and never gives it up; it does not count towards the capacity.
     pub(crate) fn keep(&self, shapes: &[&[usize]]) -> Result<(), Error> {
+        let mut one: Vec<Vec<usize>> = shapes.iter().map(|shape| shape.to_vec()).collect();
+        if self.independent {
+            one.iter_mut().filter_map(|shape| shape.first_mut()).for_each(|count| *count = 1.min(*count));
+        }
+        let shapes: &[&[usize]] = &one.iter().map(Vec::as_slice).collect::<Vec<_>>();
         self.get(shapes, true, |_| Ok(()))
     }
 
@@ -143,6 +203,31 @@ impl Cache {
         self.entries.store(Arc::new(entries));
         result
     }
+}
+
+/// The picture number `at` of each input.
+fn picture(inputs: &[Tensor], at: usize) -> Result<Vec<Tensor>, Error> {
+    let one = |input: &Tensor| {
+        let mut shape = input.shape().to_vec();
+        let count = std::mem::replace(&mut shape[0], 1);
+        let bytes = input.as_bytes().len() / count;
+        Tensor::from_le_bytes(input.dtype(), &shape, &input.as_bytes()[at * bytes..][..bytes])
+    };
+    inputs.iter().map(one).collect()
+}
+
+/// The outputs of pictures as one batch.
+fn stack(answers: &[Vec<(String, Tensor)>]) -> Result<Vec<(String, Tensor)>, Error> {
+    let Some(first) = answers.first() else { return Ok(Vec::new()) };
+    let each = first.iter().enumerate().map(|(output, (name, tensor))| {
+        let parts = answers.iter().map(|answer| answer[output].1.as_bytes()).collect::<Vec<_>>();
+        let mut shape = tensor.shape().to_vec();
+        if let Some(count) = shape.first_mut() {
+            *count *= answers.len();
+        }
+        Ok((name.clone(), Tensor::from_le_bytes(tensor.dtype(), &shape, &parts.concat())?))
+    });
+    each.collect()
 }
 
 fn find(entries: &[Arc<Entry>], shapes: &[&[usize]]) -> Option<Arc<Entry>> {

@@ -2,14 +2,15 @@
 //!
 //! [`block`] finds the nodes that the kernels can compute (`parts`) and gathers neighbours into regions. Each region
 //! becomes one node of tract's graph, which runs a list of steps (`steps`, made by `lower`) over tensors whose channels
-//! lie in blocks of sixteen, so that a processor's vector is sixteen channels of one pixel: `dense` and `sliding` are
-//! the convolutions and pools, `moves` what only moves pixels, and `map` the elementwise operations, which `fuse`
+//! lie in blocks of sixteen, so that a processor's vector is sixteen channels of one pixel: `dense`, `winograd` and `sliding`
+//! are the convolutions and pools, `moves` what only moves pixels, and `map` the elementwise operations, which `fuse`
 //! attaches to the step before them. Only at a region's borders tensors change their layout.
 //!
 //! On processors without AVX2 or AVX-512 the graph is left as it is.
 
 mod dense;
 mod fuse;
+mod join;
 mod lanes;
 mod lower;
 mod map;
@@ -18,6 +19,7 @@ mod parts;
 mod shape;
 mod sliding;
 mod steps;
+mod winograd;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,9 @@ use steps::Steps;
 
 /// Bytes of memory for a graph's weights beyond their own, so that no file can ask for sixteen times its size.
 const ROUNDING_BYTES: usize = 16 << 20;
+
+/// Bytes of a graph's weights that are kept transformed, four times their own size, for the same reason.
+const TRANSFORMED_BYTES: usize = 32 << 20;
 
 /// Replaces what the kernels compute faster. For a graph that tract has typed, but not yet optimised: the layouts that
 /// tract chooses are its own.
@@ -73,8 +78,10 @@ fn block_for(isa: Isa, model: &mut TypedModel) -> TractResult<()> {
             parts.remove(&id);
         }
     }
+    let mut transformed = TRANSFORMED_BYTES;
     for region in regions(model, &order, &parts)? {
-        let Some(steps) = Lowering::new(isa, model, &parts, &region).steps() else { continue };
+        let lowering = Lowering::new(isa, model, &parts, &region, &mut transformed);
+        let Some(steps) = lowering.steps() else { continue };
         let name = model.node(region.outputs[0].node).name.clone();
         let mut patch = TypedModelPatch::default();
         let taps = patch.taps(model, &region.inputs)?;

@@ -85,7 +85,8 @@ impl Graph {
     /// Parses and optimises a model: ONNX, or a booster in a library's own file, whose formats the crate's documentation
     /// lists. Of ONNX: where dims are open, a graph without convolutions, recurrence and the
     /// like gets one plan for every shape; any other gets a plan per set of shapes, made when they are first seen
-    /// (milliseconds to a second) or here, for [`LoadOptions::warm`].
+    /// (milliseconds to a second) or here, for [`LoadOptions::warm`]. One plan serves batches of every size where pictures,
+    /// `[N, C, H, W]`, are computed each by itself.
     ///
     /// # Errors
     ///
@@ -209,6 +210,20 @@ impl Graph {
     /// `InvalidInput` for a name that is missing, unknown or given twice, for a dtype or shape other than the
     /// declared, and for values or shapes on which the graph fails; `Unsupported` for an output that is no tensor.
     pub fn run(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, Error> {
+        self.run_with(inputs, 0)
+    }
+
+    /// As [`Graph::run`], with up to `helpers` threads beside the caller's, which end with the call. They help where a graph
+    /// computes the pictures of a batch each by itself. The outputs have the same bits with any number of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Graph::run`].
+    pub fn run_with(
+        &self,
+        inputs: Vec<(String, Tensor)>,
+        helpers: usize,
+    ) -> Result<Vec<(String, Tensor)>, Error> {
         let inputs = self.in_order(inputs)?;
         match self.threads {
             0 | 1 => self.compute(&inputs),
@@ -224,7 +239,7 @@ impl Graph {
             Plans::Steps(steps) => steps.0.run(&steps.1, inputs),
 =======
             Plans::One(plan) => plan.run(&inputs, &self.outputs),
-            Plans::PerShape(cache) => cache.run(&inputs),
+            Plans::PerShape(cache) => cache.run(&inputs, helpers),
             Plans::Steps(steps) => steps.0.run(&steps.1, &inputs),
             Plans::OnnxRuntime(session) => session.run(&inputs, &self.outputs),
 >>>>>>> ort

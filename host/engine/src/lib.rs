@@ -1,4 +1,4 @@
-//! Runs the graphs of models, in the caller's thread: ONNX through tract, and boosters from the files of the libraries
+//! Runs the graphs of models, in the caller's thread unless it is given helpers: ONNX through tract, and boosters from the files of the libraries
 //! that trained them. Knows nothing of wasm or clouds.
 //!
 //! The flow: [`Graph::load`] reads the bytes (`read`), replaces slow or missing operators (`ops`), builds
@@ -31,7 +31,8 @@
 //!
 //! Conv, ConvTranspose, pools, Resize, Concat of channels, Sigmoid and the like are this crate's own too where they stand
 //! around a convolution in f32 over `[N, C, H, W]` and the processor has AVX2 or AVX-512 (`conv`). Their answers are
-//! those of tract but for the rounding of sums in another order.
+//! those of tract but for the rounding of sums in another order; convolutions of 3 × 3 neighbours and 16 channels or more
+//! are Winograd's, whose rounding is relative to the greatest sum among 4 × 4 pixels.
 //!
 //! # Boosters
 //!
@@ -78,6 +79,7 @@
 //! - Bit-equal answers between processors, between plans for different shapes, or with other engines.
 //! - Output dims: those in [`Graph::outputs`] are what the file claims; [`Graph::run`] returns what was computed.
 
+mod batch;
 mod booster;
 mod cache;
 mod conv;

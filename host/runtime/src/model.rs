@@ -88,7 +88,8 @@ impl Model {
             let options = LoadOptions { warm: facts.warm.clone(), engine, ..LoadOptions::default() };
             let graph = Graph::load(file, &options)
                 .map_err(|source| Error::Graph { name: facts.name.clone(), source })?;
-            graphs.push(Arc::new(LoadedGraph::new(facts.name.clone(), graph)?));
+            let cores = host.inner.cores.clone();
+            graphs.push(Arc::new(LoadedGraph::new(facts.name.clone(), graph, cores)?));
         }
         let opening = Opening { code, graphs: start.elapsed(), precompiled };
         let inner = Inner {

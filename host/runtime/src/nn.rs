@@ -7,7 +7,7 @@
 pub(crate) mod text;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ampoule_engine::{Dtype, Graph, Tensor};
@@ -25,12 +25,47 @@ const VERSION: &str = "@0.2.0-rc-2024-10-28";
 /// thread, so that no connection waits for it.
 const INLINE: Duration = Duration::from_micros(200);
 
+/// The machine's cores, and how many of them compute.
+#[derive(Debug)]
+pub(crate) struct Cores {
+    all: usize,
+    busy: AtomicUsize,
+}
+
+/// Cores that compute, until it is dropped.
+struct Taken<'c> {
+    cores: &'c Cores,
+    count: usize,
+}
+
+impl Cores {
+    pub fn of_machine() -> Self {
+        let all = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { all, busy: AtomicUsize::new(0) }
+    }
+
+    /// One for the caller, and as many as are idle, up to `wanted` in all.
+    fn take(&self, wanted: usize) -> Taken<'_> {
+        let count = |busy: usize| self.all.saturating_sub(busy).min(wanted).max(1);
+        let more = |busy| Some(busy + count(busy));
+        let busy = self.busy.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).unwrap_or_default();
+        Taken { cores: self, count: count(busy) }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.cores.busy.fetch_sub(self.count, Ordering::Relaxed);
+    }
+}
+
 /// A graph of an open ampoule.
 pub(crate) struct LoadedGraph {
     pub name: String,
     pub graph: Graph,
     /// Whether any input is of strings.
     takes_text: bool,
+    cores: Arc<Cores>,
     /// A moving average of what one compute takes, in nanoseconds.
     typical_ns: AtomicU64,
 }
@@ -38,13 +73,13 @@ pub(crate) struct LoadedGraph {
 impl LoadedGraph {
     /// # Errors
     /// [`Error::Manifest`](crate::Error::Manifest) where its names leave none for the bytes of strings.
-    pub fn new(name: String, graph: Graph) -> Result<Self, crate::Error> {
+    pub fn new(name: String, graph: Graph, cores: Arc<Cores>) -> Result<Self, crate::Error> {
         for tensors in [graph.inputs(), graph.outputs()] {
             text::check_names(tensors)
                 .map_err(|why| crate::Error::Manifest(format!("graphs.{name}: {why}")))?;
         }
         let takes_text = graph.inputs().iter().any(|input| input.dtype == Dtype::String);
-        Ok(Self { name, graph, takes_text, typical_ns: AtomicU64::new(u64::MAX) })
+        Ok(Self { name, graph, takes_text, cores, typical_ns: AtomicU64::new(u64::MAX) })
     }
 
     fn is_quick(&self) -> bool {
@@ -52,8 +87,11 @@ impl LoadedGraph {
     }
 
     fn run(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, ampoule_engine::Error> {
+        let rows = inputs.iter().filter_map(|(_, tensor)| tensor.shape().first()).max().copied();
+        let taken = (!self.is_quick()).then(|| self.cores.take(rows.unwrap_or(1)));
+        let helpers = taken.as_ref().map_or(0, |taken| taken.count - 1);
         let start = Instant::now();
-        let outputs = self.graph.run(inputs);
+        let outputs = self.graph.run_with(inputs, helpers);
         let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let before = self.typical_ns.load(Ordering::Relaxed);
         let typical = if before == u64::MAX { took } else { before - before / 8 + took / 8 };
@@ -422,5 +460,26 @@ impl Sandbox {
 
     fn release(&mut self, bytes: usize) {
         self.tensor_bytes = self.tensor_bytes.saturating_sub(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_cores_help_and_every_caller_has_one() {
+        let cores = Cores { all: 4, busy: AtomicUsize::new(0) };
+        let first = cores.take(3);
+        assert_eq!(first.count, 3);
+        let second = cores.take(9);
+        assert_eq!(second.count, 1);
+        let third = cores.take(9);
+        assert_eq!(third.count, 1, "a caller computes even if no core is idle");
+        drop(first);
+        assert_eq!(cores.take(9).count, 2);
+        drop((second, third));
+        assert_eq!(cores.take(1).count, 1);
+        assert_eq!(cores.busy.load(Ordering::Relaxed), 0);
     }
 }

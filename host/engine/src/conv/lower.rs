@@ -7,12 +7,14 @@ use tract_onnx::prelude::*;
 
 use super::dense::{Dense, Place, Weights};
 use super::fuse::{Chain, Value};
+use super::join::join;
 use super::lanes::{BLOCK, Isa};
 use super::map::{Code, Operand, Program};
 use super::parts::{Kernel, Part, picture};
 use super::shape::{Axis, Layout, Shape, Window};
 use super::sliding::{Kind as SlidingKind, Sliding};
 use super::steps::{Kind, Step, Steps, ValueId};
+use super::winograd::Winograd;
 
 /// The nodes of a region in the order they are computed, and what goes in and out.
 pub(super) struct Region {
@@ -33,6 +35,8 @@ pub(super) struct Lowering<'a> {
     values: Vec<Shape>,
     steps: Vec<Step>,
     of: HashMap<OutletId, ValueId>,
+    /// Bytes that transformed weights may take.
+    transformed: &'a mut usize,
 }
 
 impl<'a> Lowering<'a> {
@@ -41,6 +45,7 @@ impl<'a> Lowering<'a> {
         model: &'a TypedModel,
         parts: &'a HashMap<usize, Part>,
         region: &'a Region,
+        transformed: &'a mut usize,
     ) -> Self {
         let order = region.nodes.iter().enumerate().map(|(at, node)| (*node, at)).collect();
         Self {
@@ -53,6 +58,7 @@ impl<'a> Lowering<'a> {
             values: Vec::new(),
             steps: Vec::new(),
             of: HashMap::new(),
+            transformed,
         }
     }
 
@@ -76,7 +82,9 @@ impl<'a> Lowering<'a> {
                 self.node(id)?;
             }
         }
-        let outputs = self.region.outputs.iter().map(|o| self.of.get(o).copied()).collect::<Option<_>>()?;
+        let outputs = self.region.outputs.iter().map(|o| self.of.get(o).copied());
+        let outputs: Vec<ValueId> = outputs.collect::<Option<_>>()?;
+        join(&self.values, &mut self.steps, &outputs);
         Some(Steps::new(self.isa, self.values, self.steps, outputs))
     }
 
@@ -137,6 +145,11 @@ impl<'a> Lowering<'a> {
                 let window = moved(window);
                 let kind = if kernel.groups > 1 && kernel.groups == from.c {
                     sliding(SlidingKind::depthwise(&weights(&kernel)?), &window)
+                } else if let Some(bytes) = Winograd::pays(&from, &shape, &window, kernel.groups)
+                    && bytes <= *self.transformed
+                {
+                    *self.transformed -= bytes;
+                    Kind::Winograd(Box::new(Winograd::new(isa, from, shape, &window, &weights(&kernel)?)))
                 } else {
                     Kind::Dense(Box::new(Dense::new(
                         isa,

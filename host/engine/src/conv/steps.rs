@@ -7,10 +7,11 @@ use crossbeam_queue::ArrayQueue;
 
 use super::dense::Dense;
 use super::lanes::{BLOCK, Isa};
-use super::map::Program;
+use super::map::{Operand, Program};
 use super::moves::{Taps, channels, enter, leave, resize};
 use super::shape::{Layout, Shape};
 use super::sliding::Sliding;
+use super::winograd::Winograd;
 
 /// Memories kept for the next call: as many as threads may run one plan at once without making their own.
 const IDLE: usize = 32;
@@ -22,6 +23,7 @@ pub(super) enum Kind {
     /// The region's input of this number
     Enter(usize),
     Dense(Box<Dense>),
+    Winograd(Box<Winograd>),
     /// Several convolutions, each of which makes every n-th row and column
     Transposed(Vec<Dense>),
     Sliding(Sliding),
@@ -48,6 +50,9 @@ pub(super) struct Steps {
     values: Vec<Shape>,
     steps: Vec<Step>,
     outputs: Vec<ValueId>,
+    /// For each output, the step whose program is run only there: of a single channel, a block holds one element of
+    /// sixteen, and an output all of them.
+    late: Vec<Option<usize>>,
     /// Where each value lies.
     places: Vec<usize>,
     scratch: usize,
@@ -60,12 +65,14 @@ impl Steps {
         let (places, floats) = places(&values, &steps, &outputs);
         let scratch = steps.iter().map(|s| match &s.kind {
             Kind::Dense(dense) => dense.scratch(),
+            Kind::Winograd(winograd) => winograd.scratch(),
             Kind::Transposed(parts) => parts.iter().map(Dense::scratch).max().unwrap_or(0),
             _ => 0,
         });
         let scratch = scratch.max().unwrap_or(0);
         let idle = ArrayQueue::new(IDLE);
-        Self { isa, values, steps, outputs, places, scratch: floats, floats: floats + scratch, idle }
+        let late = outputs.iter().map(|value| late(&values, &steps, &outputs, *value)).collect();
+        Self { isa, values, steps, outputs, late, places, scratch: floats, floats: floats + scratch, idle }
     }
 
     /// The shape of each output.
@@ -79,6 +86,7 @@ impl Steps {
             let kind = match &step.kind {
                 Kind::Enter(_) => "Enter",
                 Kind::Dense(_) => "Conv",
+                Kind::Winograd(_) => "Winograd",
                 Kind::Transposed(_) => "ConvTranspose",
                 Kind::Sliding(_) => "Sliding",
                 Kind::Map => "Map",
@@ -101,6 +109,7 @@ impl Steps {
             let tensors: Vec<*const f32> = step.inputs.iter().map(|v| at(*v).cast_const()).collect();
             let (output, shape) = (at(step.output), &self.values[step.output]);
             let operands = step.program.operands(&tensors, shape.blocks(), shape.plane());
+            let program = if self.late.contains(&Some(number)) { &NOTHING } else { &step.program };
             // SAFETY: `places` gives every value room for its shape, apart from what is needed at the same time;
             // the shapes of a step fit each other, as `lower` has seen to.
             unsafe {
@@ -112,7 +121,11 @@ impl Steps {
                     }
                     Kind::Dense(dense) => {
                         let scratch = base.wrapping_add(self.scratch);
-                        dense.run(tensors[0], output, scratch, &step.program, &operands);
+                        dense.run(tensors[0], output, scratch, program, &operands);
+                    }
+                    Kind::Winograd(winograd) => {
+                        let scratch = base.wrapping_add(self.scratch);
+                        winograd.run(&tensors, output, scratch, program, &operands);
                     }
                     Kind::Transposed(parts) => {
                         let scratch = base.wrapping_add(self.scratch);
@@ -159,14 +172,32 @@ impl Steps {
             }
             watch(number);
         }
-        for (value, output) in self.outputs.iter().zip(outputs) {
+        for ((value, late), output) in self.outputs.iter().zip(&self.late).zip(outputs) {
             let shape = &self.values[*value];
             assert_eq!(output.len(), shape.n * shape.c * shape.h * shape.w, "the plan is for other shapes");
             // SAFETY: the lengths fit.
             unsafe { leave(at(*value), output.as_mut_ptr(), shape) };
+            if let Some(step) = late {
+                self.everywhere(&self.steps[*step].program, output);
+            }
         }
         // Full: this many wait already, so this one goes.
         let _ = self.idle.push(memory);
+    }
+
+    /// A program without operands of its own for each channel or pixel, over all elements.
+    fn everywhere(&self, program: &Program, elements: &mut [f32]) {
+        let operands = program.operands(&[], 0, 0).at(0, 0, 0);
+        let (blocks, rest) = elements.as_chunks_mut::<BLOCK>();
+        let start = blocks.as_mut_ptr().cast::<f32>();
+        let mut last = [0.0; BLOCK];
+        last[..rest.len()].copy_from_slice(rest);
+        // SAFETY: there are as many vectors, and the operands are scalars.
+        unsafe {
+            program.run(self.isa, start, start, blocks.len(), operands);
+            program.run(self.isa, last.as_ptr(), last.as_mut_ptr(), 1, operands);
+        }
+        rest.copy_from_slice(&last[..rest.len()]);
     }
 
     unsafe fn map(&self, step: &Step, input: *const f32, output: *mut f32, operands: &super::map::Operands) {
@@ -184,6 +215,22 @@ impl Steps {
             }
         }
     }
+}
+
+static NOTHING: Program = Program { ops: Vec::new(), operands: Vec::new() };
+
+/// The step that makes an output of one channel, if its program may be run over the output instead: nothing else reads
+/// what it makes, and its operands are scalars.
+fn late(values: &[Shape], steps: &[Step], outputs: &[ValueId], output: ValueId) -> Option<usize> {
+    let at = steps.iter().position(|step| step.output == output)?;
+    let step = &steps[at];
+    let alone = outputs.iter().filter(|value| **value == output).count() == 1
+        && !steps.iter().any(|step| step.inputs.contains(&output));
+    let scalar = |operand: &Operand| matches!(operand, Operand::Scalar(_));
+    let fits = matches!(step.kind, Kind::Dense(_) | Kind::Winograd(_))
+        && !step.program.is_empty()
+        && step.program.operands.iter().all(scalar);
+    (values[output].c == 1 && alone && fits).then_some(at)
 }
 
 /// Which values lie within another, and how many floats from its start: what is concatenated is made where it is to be,

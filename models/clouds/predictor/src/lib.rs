@@ -5,6 +5,9 @@ use ampoule_guest::image::{Blender, DecodeLimits, Grid, Layout, ToDtype, decode,
 use ampoule_guest::table::Table;
 use ampoule_guest::{Batch, Call, Failure, Frame, Manifest, Media, Predictor};
 
+/// Tiles that the graph is given at one time, as many as the host may compute at once.
+const TILES: usize = 16;
+
 struct Clouds {
     mean: Vec<f32>,
     std: Vec<f32>,
@@ -32,11 +35,12 @@ impl Predictor for Clouds {
             let (width, height) = (image.width(), image.height());
             let grid = Grid::new(width, height, self.tile, self.overlap)?;
             let pixels = to_tensor(&image, Layout::Nchw, 1.0 / 255.0, &self.mean, &self.std, ToDtype::F32)?;
-            for tile in 0..grid.len() {
-                let tile = grid.cut(&pixels, Layout::Nchw, tile..tile + 1)?;
-                tiles.push(Table::from_columns([("pixels".to_owned(), tile)])?);
+            let computes = grid.len().div_ceil(TILES);
+            for first in (0..grid.len()).step_by(TILES) {
+                let some = grid.cut(&pixels, Layout::Nchw, first..grid.len().min(first + TILES))?;
+                tiles.push(Table::from_columns([("pixels".to_owned(), some)])?);
             }
-            call.frames.push(Frame { width, height, computes: grid.len(), grid: Some(grid) });
+            call.frames.push(Frame { width, height, computes, grid: Some(grid) });
         }
         Ok(tiles)
     }

@@ -254,3 +254,43 @@ fn regions_answer_as_tract_does() {
     }
     assert!(regions >= 200 * Isa::all().len(), "only {regions} regions in 200 graphs");
 }
+
+/// A picture goes down and up again, and meets itself, as in a U-Net.
+fn down_and_up() -> TypedModel {
+    let mut model = TypedModel::default();
+    let source = model.add_source("picture", f32::fact([1, 3, 34, 40])).unwrap();
+    let mut graph = Graph { model, random: Random::new(7), names: 0, made: vec![source] };
+    let high = graph.conv(source, 16, 3, 1, 1);
+    let pool_spec = PoolSpec { strides: Some(tvec![2, 2]), ..graph.spec(16, 16, [2, 2], 2) };
+    let low = graph.wire(MaxPool { pool_spec, with_index_outputs: None }, &[high]);
+    let low = graph.conv(low, 32, 3, 1, 1);
+    let doubled = graph.wire(NearestUpsample { scales: tvec![1, 1, 2, 2] }, &[low]);
+    let both = graph.wire(TypedConcat { axis: 1 }, &[doubled, high]);
+    let mixed = graph.conv(both, 16, 3, 1, 1);
+    let one = graph.conv(mixed, 1, 1, 1, 1);
+    let end = graph.wire(sigmoid(), &[one]);
+    graph.model.select_output_outlets(&[end]).unwrap();
+    graph.model
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "tract's own kernels are assembly")]
+fn what_is_doubled_and_joined_is_read_where_it_lies() {
+    let model = down_and_up();
+    let input = Tensor::from_shape(&[1, 3, 34, 40], &Random::new(8).floats(3 * 34 * 40)).unwrap();
+    let expected = run(model.clone(), &input);
+    for isa in Isa::all() {
+        let mut blocked = model.clone();
+        block_for(isa, &mut blocked).unwrap();
+        let lines: Vec<String> = blocked
+            .nodes
+            .iter()
+            .filter_map(|node| node.op_as::<Blocked>())
+            .flat_map(|region| region.describe())
+            .map(|line| line.split(' ').next().unwrap_or_default().to_owned())
+            .collect();
+        assert_eq!(lines, ["Enter", "Conv", "Sliding", "Winograd", "Winograd", "Conv"], "{isa:?}");
+        let got = run(blocked, &input);
+        assert_close(&format!("{isa:?}"), &floats(&got[0]), &floats(&expected[0]), 1.0);
+    }
+}

@@ -6,6 +6,7 @@ use super::super::map::{Arg, Code, Op, Operand, Program};
 use super::super::shape::{Axis, Layout, Shape, Window};
 use super::super::sliding::{Kind as SlidingKind, Sliding};
 use super::super::steps::{Kind, Step, Steps};
+use super::super::winograd::Winograd;
 use super::{Random, assert_close};
 
 fn rounds() -> u64 {
@@ -102,6 +103,51 @@ fn dense_convolutions_are_the_sums_of_their_products() {
             let got = through(isa, Kind::Dense(Box::new(dense)), program, &[(&values, input)], output);
             let title = format!("seed {seed}, {isa:?}, {input:?} to {output:?}, {groups} groups, {window:?}");
             assert_close(&title, &got, &expected, (c * kernel) as f32 / 8.0);
+        }
+    }
+}
+
+#[test]
+fn transformed_convolutions_are_the_sums_of_their_products() {
+    let rounds = if cfg!(miri) { 2 } else { 60 };
+    for seed in 0..rounds {
+        let mut random = Random::new(seed);
+        let mut axis = || {
+            let (input, pads) = (random.within(3, 50), [random.within(0, 2), random.within(0, 2)]);
+            let output = pads[0] + input + pads[1] - 2;
+            Axis { kernel: 3, stride: 1, dilation: 1, pad: pads[0] as isize, input, output }
+        };
+        let window = Window { y: axis(), x: axis() };
+        let (n, c, o) = (random.within(1, 2), random.within(1, 70), random.within(1, 90));
+        let (h, w) = (window.y.input, window.x.input);
+        let (input, output) =
+            (Shape::blocked(n, c, h, w), Shape::blocked(n, o, window.y.output, window.x.output));
+        let (weights, factors, bias) = (random.floats(o * c * 9), random.floats(o), random.floats(o));
+        let values = random.floats(n * c * h * w);
+        let mut expected = Vec::new();
+        for n in 0..n {
+            for oc in 0..o {
+                for (y, x) in (0..output.h).flat_map(|y| (0..output.w).map(move |x| (y, x))) {
+                    let mut sum = f64::from(bias[oc]);
+                    for i in 0..c {
+                        let plane = (n * c + i) * h * w;
+                        taps(&window, y, x, |at, tap| {
+                            let weight = weights[(oc * c + i) * 9 + tap] * factors[oc];
+                            sum += f64::from(values[plane + at]) * f64::from(weight);
+                        });
+                    }
+                    expected.push(sum.max(0.0) as f32);
+                }
+            }
+        }
+        for isa in Isa::all() {
+            let weights = Weights { values: &weights, factors: &factors, bias: &bias, groups: 1 };
+            let winograd = Winograd::new(isa, input, output, &window, &weights);
+            let max = Op { code: Code::Max, args: [Arg::Input, Arg::Operand(0), Arg::Input], to: 0 };
+            let program = Program { ops: vec![max], operands: vec![Operand::Scalar([0.0; BLOCK])] };
+            let got = through(isa, Kind::Winograd(Box::new(winograd)), program, &[(&values, input)], output);
+            let title = format!("seed {seed}, {isa:?}, {input:?} to {output:?}, {window:?}");
+            assert_close(&title, &got, &expected, (c * 9) as f32 / 8.0);
         }
     }
 }
