@@ -4,11 +4,8 @@ use std::time::Instant;
 
 use crate::booster::{self, Booster, Margin};
 use crate::cache::Cache;
-<<<<<<< HEAD
-use crate::forest::allow;
-=======
 use crate::engine::Engine;
->>>>>>> ort
+use crate::forest::allow;
 use crate::import::{Format, Import, import};
 use crate::onnxruntime::Session;
 use crate::plan::Plan;
@@ -30,15 +27,12 @@ pub struct LoadOptions {
     pub warm: Vec<Vec<Vec<usize>>>,
     /// Whether boosters give their raw scores too; without effect on ONNX
     pub margin: Margin,
-<<<<<<< HEAD
     /// Threads that one call may use for an ensemble of trees, the caller's among them: 1. A call of so few rows that
     /// it takes less than half a millisecond uses one. The answers have the same bits whatever the number. On wasm
     /// there is one
     pub threads: usize,
-=======
     /// What runs the graph
     pub engine: Engine,
->>>>>>> ort
 }
 
 impl Default for LoadOptions {
@@ -48,11 +42,8 @@ impl Default for LoadOptions {
             max_plans: 8,
             warm: Vec::new(),
             margin: Margin::Without,
-<<<<<<< HEAD
             threads: 1,
-=======
             engine: Engine::Native,
->>>>>>> ort
         }
     }
 }
@@ -103,7 +94,7 @@ impl Graph {
         }
         if let Engine::OnnxRuntime(runtime) = &options.engine {
             let (session, Description { inputs, outputs, .. }) = Session::load(runtime, bytes)?;
-            let graph = Self { inputs, outputs, plans: Plans::OnnxRuntime(Box::new(session)) };
+            let graph = Self { inputs, outputs, plans: Plans::OnnxRuntime(Box::new(session)), threads: 1 };
             options.warm.iter().try_for_each(|shapes| graph.prepare(shapes))?;
             return Ok(graph);
         }
@@ -214,7 +205,8 @@ impl Graph {
     }
 
     /// As [`Graph::run`], with up to `helpers` threads beside the caller's, which end with the call. They help where a graph
-    /// computes the pictures of a batch each by itself. The outputs have the same bits with any number of them.
+    /// computes the pictures of a batch each by itself, and with ensembles of trees as [`LoadOptions::threads`] says. The
+    /// outputs have the same bits with any number of them.
     ///
     /// # Errors
     ///
@@ -225,24 +217,18 @@ impl Graph {
         helpers: usize,
     ) -> Result<Vec<(String, Tensor)>, Error> {
         let inputs = self.in_order(inputs)?;
-        match self.threads {
-            0 | 1 => self.compute(&inputs),
-            threads => allow(threads, || self.compute(&inputs)),
+        match self.threads.max(helpers + 1) {
+            1 => self.compute(&inputs, helpers),
+            threads => allow(threads, || self.compute(&inputs, helpers)),
         }
     }
 
-    fn compute(&self, inputs: &[Tensor]) -> Result<Vec<(String, Tensor)>, Error> {
+    fn compute(&self, inputs: &[Tensor], helpers: usize) -> Result<Vec<(String, Tensor)>, Error> {
         match &self.plans {
-<<<<<<< HEAD
             Plans::One(plan) => plan.run(inputs, &self.outputs),
-            Plans::PerShape(cache) => cache.run(inputs),
+            Plans::PerShape(cache) => cache.run(inputs, helpers),
             Plans::Steps(steps) => steps.0.run(&steps.1, inputs),
-=======
-            Plans::One(plan) => plan.run(&inputs, &self.outputs),
-            Plans::PerShape(cache) => cache.run(&inputs, helpers),
-            Plans::Steps(steps) => steps.0.run(&steps.1, &inputs),
-            Plans::OnnxRuntime(session) => session.run(&inputs, &self.outputs),
->>>>>>> ort
+            Plans::OnnxRuntime(session) => session.run(inputs, &self.outputs),
             Plans::Booster(booster) => {
                 let answers = booster.run(&inputs[0])?;
                 Ok(self.outputs.iter().map(|info| info.name.clone()).zip(answers).collect())

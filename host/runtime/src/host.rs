@@ -63,12 +63,9 @@ pub(crate) struct Inner {
     pub limits: Arc<Limits>,
     pub reuse: Reuse,
     pub cache: Option<Cache>,
-<<<<<<< HEAD
     pub graphs: ampoule_engine::Engine,
-=======
     /// Shared by the computes of all models.
     pub cores: Arc<nn::Cores>,
->>>>>>> article
     places: Arc<Semaphore>,
     queued: AtomicUsize,
     ticker: Ticker,
@@ -94,11 +91,8 @@ impl Host {
             limits: Arc::new(config.limits),
             reuse: config.reuse,
             cache,
-<<<<<<< HEAD
             graphs: config.graphs,
-=======
             cores: Arc::new(nn::Cores::of_machine()),
->>>>>>> article
             queued: AtomicUsize::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })
