@@ -12,8 +12,11 @@ build: toolchain
 	$(CARGO) build --release --locked
 
 ## The programs of cloud functions, without a compiler in them, where `ampoule package` looks for them.
+## That of AWS Lambda, where each has a virtual machine of its own, lies at a fixed address: there is nothing
+## to relocate at its start, and it is smaller.
 serving: toolchain
-	$(CARGO) build --profile serving --locked -p ampoule-functions --no-default-features --bin bootstrap --bin cloud --example hello
+	$(CARGO) build --profile serving --locked -p ampoule-functions --no-default-features --bin cloud --example hello
+	$(CARGO) rustc --profile serving --locked -p ampoule-functions --no-default-features --bin bootstrap -- -C relocation-model=static
 	mkdir -p $(OUT)/serving && cp target/serving/bootstrap target/serving/cloud $(OUT)/serving/
 
 ## Seals, serves and asks the models of the repository, and masks a folder of pictures.

@@ -7,7 +7,7 @@ mod guest_build;
 use std::path::Path;
 
 fn main() {
-    fold_equal_functions();
+    link_small();
     // What serves in a cloud seals nothing.
     if std::env::var_os("CARGO_FEATURE_CLI").is_none() {
         println!("cargo::rerun-if-changed=build.rs");
@@ -23,7 +23,12 @@ fn main() {
     let out = Path::new(&out);
     let prebuilt: [(_, _, &[&str]); 2] = [
         ("AMPOULE_PREBUILT_PICTURES", "pictures.wasm", &[]),
-        ("AMPOULE_PREBUILT_TABLES", "tables.wasm", &["--no-default-features"]),
+        // Its work is small beside making its sandbox, and every start reads its code.
+        (
+            "AMPOULE_PREBUILT_TABLES",
+            "tables.wasm",
+            &["--no-default-features", "--config", "profile.release.opt-level='s'"],
+        ),
     ];
     for (variable, name, arguments) in prebuilt {
         // Both in one folder, so that what they share is built once; the second takes the first one's place there.
@@ -40,15 +45,21 @@ fn main() {
     }
 }
 
-/// Functions whose code is equal, and there are many in generic code, are kept once: some 3 % of a program.
-/// The linker that comes with Rust for this target can do that; another may not know the word.
-fn fold_equal_functions() {
+/// What the linker that comes with Rust for this target can do, and another may not know the words for:
+/// functions whose code is equal, and there are many in generic code, are kept once (some 3 % of a program).
+///
+/// What is deployed is packed, so what is alike lies side by side.
+fn link_small() {
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|given| given == value);
     let own = is("CARGO_CFG_TARGET_ARCH", "x86_64")
         && is("CARGO_CFG_TARGET_OS", "linux")
         && is("CARGO_CFG_TARGET_ENV", "gnu")
         && std::env::var_os("RUSTC_LINKER").is_none();
-    if own {
-        println!("cargo::rustc-link-arg-bins=-Wl,--icf=all");
+    if !own {
+        return;
+    }
+    println!("cargo::rustc-link-arg-bins=-Wl,--icf=all");
+    if std::env::var_os("CARGO_FEATURE_CLI").is_none() {
+        println!("cargo::rustc-link-arg-bins=-Wl,--bp-compression-sort=both");
     }
 }

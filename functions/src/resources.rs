@@ -72,13 +72,9 @@ impl Settings {
             }
         };
         let cache = Some(self.cache_folder(&file)?);
-        let host = Host::new(HostConfig {
-            limits: self.limits.clone(),
-            reuse: self.reuse,
-            cache,
-            ..HostConfig::default()
-        })?;
-        let model = host.open(&file).with_context(|| format!("can't open {}", file.display()))?;
+        let config = HostConfig { limits: self.limits.clone(), reuse: self.reuse, cache, ..HostConfig::default() };
+        let model =
+            Host::with_model(config, &file).with_context(|| format!("can't open {}", file.display()))?;
         let opening = model.opening();
         tracing::info!(
             model = model.name(),

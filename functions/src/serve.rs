@@ -19,8 +19,8 @@ mod sagemaker;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ampoule_host::Model;
@@ -90,7 +90,8 @@ pub(crate) struct Service {
     pub metrics: metrics::Metrics,
     /// False once the server was asked to stop.
     pub ready: AtomicBool,
-    pub openapi: Vec<u8>,
+    /// Made when it is first asked for, which most functions never are.
+    pub openapi: LazyLock<String, Box<dyn FnOnce() -> String + Send>>,
 }
 
 /// A model and its meters.
@@ -103,8 +104,10 @@ impl Service {
     fn new(models: Vec<Model>, settings: Settings) -> anyhow::Result<Self> {
         let first = models.first().context("expected at least one ampoule, got none")?.name().to_owned();
         let metrics = metrics::Metrics::new();
-        let manifests: Vec<_> = models.iter().map(Model::manifest).collect();
-        let openapi = serde_json::to_vec(&openapi::document(&manifests))?;
+        let described = models.clone();
+        let openapi: Box<dyn FnOnce() -> String + Send> = Box::new(move || {
+            openapi::document(&described.iter().map(Model::manifest).collect::<Vec<_>>()).to_string()
+        });
         let mut named = BTreeMap::new();
         for model in models {
             let name = model.name().to_owned();
@@ -113,7 +116,8 @@ impl Service {
                 anyhow::bail!("two ampoules are named \"{name}\": seal one of them under another name");
             }
         }
-        Ok(Self { models: named, first, settings, metrics, ready: AtomicBool::new(true), openapi })
+        let (ready, openapi) = (AtomicBool::new(true), LazyLock::new(openapi));
+        Ok(Self { models: named, first, settings, metrics, ready, openapi })
     }
 }
 

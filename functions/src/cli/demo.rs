@@ -51,10 +51,8 @@ impl Demo {
             host.open(path)?;
         }
         let models = vec![host.open(&iris)?, host.open(&clouds)?];
-        let opened: Vec<(String, Duration)> = models
-            .iter()
-            .map(|model| (model.name().to_owned(), model.opening().code + model.opening().graphs))
-            .collect();
+        let opened: Vec<(String, Duration)> =
+            models.iter().map(|model| (model.name().to_owned(), model.opening().total)).collect();
         let scenes = self.models.join("clouds/scenes");
         let rows = super::runtime(None)?.block_on(async {
             let server = Server::bind(models, Settings::default()).await?;

@@ -130,20 +130,20 @@ pub fn lambda_zip(ampoule: &Ampoule, program: &Program) -> anyhow::Result<Vec<u8
     archive::zip(&files(ampoule, program)?)
 }
 
-/// What every package has: the program, the ampoule beside it, and its precompiled code.
+/// What every package has: the program, and beside it the ampoule, with precompiled code for its predictor.
 ///
 /// # Errors
 /// The ampoule can't be compiled, or the program is for other processors.
 pub fn files(ampoule: &Ampoule, program: &Program) -> anyhow::Result<Vec<File>> {
     program.check_architecture()?;
     let spinner = progress::spinner(format!("compiling {}", ampoule.manifest().name));
-    let cache = ampoule_host::package(ampoule).context("can't compile the ampoule")?;
+    let packed = ampoule_host::package(ampoule).context("can't compile the ampoule")?;
     spinner.finish_and_clear();
     let mut files = vec![
         File { path: program.name.to_owned(), mode: 0o755, bytes: program.bytes.clone() },
-        File::plain(format!("{}.wasm", ampoule.manifest().name), ampoule.bytes()),
+        File::plain(format!("{}.wasm", ampoule.manifest().name), packed.ampoule),
     ];
-    files.extend(cache.into_iter().map(|(name, bytes)| File::plain(name, bytes).under("cache")));
+    files.extend(packed.cache.into_iter().map(|(name, bytes)| File::plain(name, bytes).under("cache")));
     files.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(files)
 }

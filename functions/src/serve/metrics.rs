@@ -70,8 +70,7 @@ impl Metrics {
     pub fn meters(&self, model: &Model) -> Meters {
         let name = model.name().to_owned();
         let of = Of { model: name.clone(), version: model.manifest().version.clone() };
-        let opening = model.opening();
-        self.load.get_or_create(&of).set((opening.code + opening.graphs).as_secs_f64());
+        self.load.get_or_create(&of).set(model.opening().total.as_secs_f64());
         let stage = |stage| self.stages.get_or_create(&Stage { model: name.clone(), stage }).clone();
         let ok = Outcome { model: name.clone(), outcome: "ok".to_owned() };
         Meters {

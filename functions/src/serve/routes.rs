@@ -125,7 +125,7 @@ async fn model(State(service): Shared, Path(name): Path<String>) -> Response {
 }
 
 async fn openapi(State(service): Shared) -> Response {
-    json(service.openapi.clone())
+    json((*service.openapi).clone())
 }
 
 async fn docs() -> Response {

@@ -3,9 +3,13 @@
 //! An ampoule is a WebAssembly component with custom sections behind it:
 //! `ampoule:manifest` (canonical JSON), one `ampoule:graph/NAME` per graph (the model's file), and
 //! `ampoule:loaded` where the predictor's `load` was run at seal time.
+//!
+//! A package holds it without the predictor, whose precompiled code lies beside it: then `ampoule:packed`
+//! is the digest of the sealed file.
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
@@ -15,16 +19,22 @@ pub(crate) const MANIFEST_SECTION: &str = "ampoule:manifest";
 pub(crate) const GRAPH_SECTION: &str = "ampoule:graph/";
 /// Stands in a file whose predictor was snapshotted after its `load`; it is empty.
 pub(crate) const LOADED_SECTION: &str = "ampoule:loaded";
+/// Stands in a file without a predictor: the digest of the one that had it.
+pub(crate) const PACKED_SECTION: &str = "ampoule:packed";
+/// Characters of a digest.
+pub(crate) const DIGEST_CHARS: usize = 64;
 
 /// A sealed file and what stands in it.
 pub struct Ampoule {
     bytes: Vec<u8>,
-    digest: String,
+    /// Taken when it is first asked for, unless precompiled code tells it.
+    digest: OnceLock<String>,
     manifest: Manifest,
     manifest_text: std::ops::Range<usize>,
     /// Where the file of each of `manifest.graphs` lies.
     graphs: Vec<std::ops::Range<usize>>,
     loaded: bool,
+    packed: bool,
 }
 
 impl Ampoule {
@@ -58,12 +68,14 @@ impl Ampoule {
         }
         let mut manifest_text = None;
         let mut named = Vec::new();
-        let mut loaded = false;
+        let (mut loaded, mut code) = (false, false);
+        let mut packed = None;
         let mut depth = 0usize;
         for payload in wasmparser::Parser::new(0).parse_all(&bytes) {
             match payload.map_err(|cause| refuse(cause.to_string()))? {
                 wasmparser::Payload::ModuleSection { .. } | wasmparser::Payload::ComponentSection { .. } => {
-                    depth += 1
+                    code = true;
+                    depth += 1;
                 }
                 wasmparser::Payload::End(_) => depth = depth.saturating_sub(1),
                 wasmparser::Payload::CustomSection(section) if depth == 0 => {
@@ -75,6 +87,8 @@ impl Ampoule {
                         }
                     } else if section.name() == LOADED_SECTION {
                         loaded = true;
+                    } else if section.name() == PACKED_SECTION {
+                        packed = Some(section.data());
                     } else if let Some(graph) = section.name().strip_prefix(GRAPH_SECTION) {
                         named.push((graph.to_owned(), range));
                     }
@@ -95,13 +109,44 @@ impl Ampoule {
                 (Some(_), Some(_)) => return Err(refuse(format!("graph \"{}\" stands twice", facts.name))),
             }
         }
-        let digest = sha256_hex(&bytes);
-        Ok(Self { bytes, digest, manifest, manifest_text, graphs, loaded })
+        let digest = OnceLock::new();
+        if let Some(text) = packed {
+            let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            if code || text.len() != DIGEST_CHARS || !text.iter().all(is_hex) {
+                return Err(refuse(
+                    "it says that it was packed, and is not as `ampoule package` makes it".to_owned(),
+                ));
+            }
+            let _ = digest.set(String::from_utf8_lossy(text).into_owned());
+        }
+        let packed = packed.is_some();
+        Ok(Self { bytes, digest, manifest, manifest_text, graphs, loaded, packed })
     }
 
-    /// Sha256 of the whole file, lower-case hex.
+    /// Sha256 of the whole sealed file, lower-case hex.
     pub fn digest(&self) -> &str {
-        &self.digest
+        self.digest.get_or_init(|| sha256_hex(&self.bytes))
+    }
+
+    /// Takes the digest from who had these same bytes before.
+    pub(crate) fn set_digest(&self, digest: String) {
+        let _ = self.digest.set(digest);
+    }
+
+    /// Checks that each graph's file is the one that the manifest was sealed with.
+    ///
+    /// # Errors
+    /// [`Error::Manifest`] with the first that is another.
+    pub(crate) fn check_graphs(&self) -> Result<(), Error> {
+        for (index, facts) in self.manifest.graphs.iter().enumerate() {
+            if sha256_hex(self.graph(index)) != facts.sha256 {
+                return Err(Error::Manifest(format!(
+                    "graphs.{}: its file is not the one that was sealed",
+                    facts.name
+                )));
+            }
+        }
+        Ok(())
     }
 
     pub fn manifest(&self) -> &Manifest {
@@ -116,6 +161,31 @@ impl Ampoule {
     /// Whether the predictor was snapshotted after its `load`.
     pub fn is_loaded(&self) -> bool {
         self.loaded
+    }
+
+    /// Whether it came without its predictor.
+    pub fn is_packed(&self) -> bool {
+        self.packed
+    }
+
+    /// The file without its predictor, for a package.
+    #[cfg(feature = "seal")]
+    pub(crate) fn packed(&self) -> Vec<u8> {
+        use wasm_encoder::ComponentSection as _;
+        let mut packed = wasm_encoder::Component::HEADER.to_vec();
+        let mut append = |name: &str, data: &[u8]| {
+            wasm_encoder::CustomSection { name: name.into(), data: data.into() }
+                .append_to_component(&mut packed);
+        };
+        append(PACKED_SECTION, self.digest().as_bytes());
+        if self.loaded {
+            append(LOADED_SECTION, &[]);
+        }
+        append(MANIFEST_SECTION, self.manifest_text().as_bytes());
+        for (index, facts) in self.manifest.graphs.iter().enumerate() {
+            append(&format!("{GRAPH_SECTION}{}", facts.name), self.graph(index));
+        }
+        packed
     }
 
     pub fn into_bytes(self) -> Vec<u8> {

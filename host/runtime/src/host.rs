@@ -11,6 +11,7 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::call::Sandbox;
+use crate::model::Unopened;
 use crate::precompiled::Cache;
 use crate::{Ampoule, Error, Limits, Model, nn, wasi};
 
@@ -62,7 +63,7 @@ pub(crate) struct Inner {
     pub linker: Linker<Sandbox>,
     pub limits: Arc<Limits>,
     pub reuse: Reuse,
-    pub cache: Option<Cache>,
+    pub cache: Option<Arc<Cache>>,
     pub graphs: ampoule_engine::Engine,
     /// Shared by the computes of all models.
     pub cores: Arc<nn::Cores>,
@@ -77,11 +78,27 @@ impl Host {
     /// # Errors
     /// [`Error::Sandbox`] where the machine can't give the address space, [`Error::Io`] for the cache.
     pub fn new(config: HostConfig) -> Result<Self, Error> {
-        let engine = Engine::new(&engine_config(&config.limits)).map_err(|cause| Error::sandbox(&cause))?;
+        let cache = open_cache(config.cache.as_deref())?;
+        Self::on(config, cache)
+    }
+
+    /// Sets up a host and opens its first ampoule, as [`Host::new`] and [`Host::open`] do, but side by side.
+    ///
+    /// # Errors
+    /// As theirs.
+    pub fn with_model(config: HostConfig, path: &Path) -> Result<Model, Error> {
+        let cache = open_cache(config.cache.as_deref())?;
+        let (host, read) =
+            beside(|| Unopened::read(path, cache.as_deref()), || Self::on(config, cache.clone()));
+        Model::open(host?, read?)
+    }
+
+    fn on(config: HostConfig, cache: Option<Arc<Cache>>) -> Result<Self, Error> {
+        let settings = engine_config(&config.limits, config.reuse);
+        let engine = Engine::new(&settings).map_err(|cause| Error::sandbox(&cause))?;
         let mut linker = Linker::new(&engine);
         wasi::add_to_linker(&mut linker).map_err(|cause| Error::sandbox(&cause))?;
         nn::add_to_linker(&mut linker).map_err(|cause| Error::sandbox(&cause))?;
-        let cache = config.cache.map(Cache::open).transpose()?;
         let places = Arc::new(Semaphore::new(config.limits.max_concurrent_calls));
         let inner = Inner {
             ticker: Ticker::start(engine.clone(), places.clone(), config.limits.max_concurrent_calls),
@@ -103,7 +120,7 @@ impl Host {
     /// # Errors
     /// By kind: the file, the manifest, the contract, or a graph that can't be run.
     pub fn open(&self, path: &Path) -> Result<Model, Error> {
-        self.open_ampoule(Ampoule::open(path)?)
+        Model::open(self.clone(), Unopened::read(path, self.inner.cache.as_deref())?)
     }
 
     /// Opens an ampoule that was read already.
@@ -111,7 +128,7 @@ impl Host {
     /// # Errors
     /// As [`Host::open`].
     pub fn open_ampoule(&self, ampoule: Ampoule) -> Result<Model, Error> {
-        Model::open(self.clone(), ampoule)
+        Model::open(self.clone(), Unopened::of(ampoule, self.inner.cache.as_deref()))
     }
 
     pub fn limits(&self) -> &Limits {
@@ -143,6 +160,25 @@ impl Host {
     }
 }
 
+fn open_cache(folder: Option<&Path>) -> Result<Option<Arc<Cache>>, Error> {
+    Ok(folder.map(|folder| Cache::open(folder.to_owned())).transpose()?.map(Arc::new))
+}
+
+/// Runs `other` on a thread of its own while `own` runs here; gives what `own` gave first.
+pub(crate) fn beside<O, T: Send>(other: impl FnOnce() -> T + Send, own: impl FnOnce() -> O) -> (O, T) {
+    std::thread::scope(|scope| {
+        let other = std::thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, other)
+            .expect("a process can start a thread");
+        let own = own();
+        (own, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+/// Bytes of stack of a thread that opens something: what a main thread has.
+const STACK_BYTES: usize = 8 << 20;
+
 /// One call's stay in the queue; it ends however the wait ends.
 struct Queued<'a> {
     count: &'a AtomicUsize,
@@ -162,16 +198,22 @@ impl Drop for Queued<'_> {
 }
 
 /// The settings of every engine that makes or runs our code; code made under others is refused.
-pub(crate) fn engine_config(limits: &Limits) -> Config {
+pub(crate) fn engine_config(limits: &Limits, reuse: Reuse) -> Config {
     let calls = u32::try_from(limits.max_concurrent_calls).unwrap_or(u32::MAX);
     // With reuse, every open model may keep as many idle sandboxes as calls run at one time.
     let sandboxes = calls.saturating_mul(8);
+    // Each has a guard page of its own, a call to the system that a start waits for.
+    let stacks = match reuse {
+        // A call holds its place until its sandbox is gone.
+        Reuse::Never => calls,
+        Reuse::Calls(_) => sandboxes,
+    };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(sandboxes)
         .total_core_instances(sandboxes.saturating_mul(4))
         .total_memories(sandboxes)
         .total_tables(sandboxes.saturating_mul(4))
-        .total_stacks(sandboxes)
+        .total_stacks(stacks)
         .max_core_instances_per_component(16)
         .max_memories_per_component(4)
         .max_tables_per_component(16)
@@ -199,6 +241,8 @@ pub(crate) fn engine_config(limits: &Limits) -> Config {
         .async_stack_size(2 << 20)
         .memory_guaranteed_dense_image_size(256 << 20)
         .generate_address_map(false)
+        // A debugger's; a panic ends at the host call that it happens in.
+        .native_unwind_info(false)
         .wasm_backtrace_max_frames(None)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
@@ -224,7 +268,8 @@ impl Ticker {
         let shared = Arc::new(TickerState::default());
         let state = shared.clone();
         let tick = move || {
-            let mut idle = 0;
+            // Nobody calls at the start.
+            let mut idle = IDLE_TICKS;
             while !state.stopped.load(Ordering::Relaxed) {
                 std::thread::sleep(TICK);
                 engine.increment_epoch();

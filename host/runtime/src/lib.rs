@@ -54,4 +54,4 @@ pub use limits::{Limit, Limits};
 pub use manifest::{Dim, Dtype, Field, Form, GraphFacts, GraphTensor, Manifest, is_name};
 pub use model::{Model, Opening};
 #[cfg(feature = "seal")]
-pub use precompiled::package;
+pub use precompiled::{Package, package};

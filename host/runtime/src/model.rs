@@ -1,5 +1,6 @@
 //! [`Model`]: a loaded ampoule, and the way of one prediction through it.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,9 +10,10 @@ use wasmtime::Store;
 
 use crate::batch::{Batch, Opened, OpenedPre};
 use crate::call::{Answer, Sandbox};
-use crate::host::Reuse;
+use crate::host::{Reuse, beside};
 use crate::limits::Limit;
 use crate::nn::LoadedGraph;
+use crate::precompiled::{Cache, Kept};
 use crate::{Ampoule, Error, Host, Manifest, precompiled};
 
 /// A call that usually takes longer is run by a worker thread from its start.
@@ -45,10 +47,12 @@ struct Inner {
 /// What opening a model took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Opening {
-    /// Making the sandbox's code ready.
+    /// Verifying the sandbox's code and making it ready.
     pub code: Duration,
-    /// Parsing and optimising the graphs.
+    /// Parsing and optimising the graphs, beside that.
     pub graphs: Duration,
+    /// All of it.
+    pub total: Duration,
     /// Whether precompiled code was found.
     pub precompiled: bool,
 }
@@ -60,38 +64,68 @@ struct Used {
     calls: u32,
 }
 
-impl Model {
-    pub(crate) fn open(host: Host, ampoule: Ampoule) -> Result<Self, Error> {
-        let start = Instant::now();
-        let (component, precompiled) = precompiled::component(&host, &ampoule)?;
-        let mut linker = host.inner.linker.clone();
-        crate::wasi::add_imported(&mut linker, &component)
-            .and_then(|()| linker.define_unknown_imports_as_traps(&component))
-            .map_err(|cause| Error::Contract(format!("{cause:#}")))?;
-        let pre = linker
-            .instantiate_pre(&component)
-            .and_then(OpenedPre::new)
-            .map_err(|cause| Error::Contract(format!("{cause:#}")))?;
-        let code = start.elapsed();
+/// An ampoule and what the cache has of it: what of an opening needs no engine.
+pub(crate) struct Unopened {
+    ampoule: Ampoule,
+    kept: Kept,
+    verifying: Duration,
+}
 
+impl Unopened {
+    pub fn read(path: &Path, cache: Option<&Cache>) -> Result<Self, Error> {
+        Ok(Self::of(Ampoule::open(path)?, cache))
+    }
+
+    pub fn of(ampoule: Ampoule, cache: Option<&Cache>) -> Self {
         let start = Instant::now();
-        let mut graphs = Vec::with_capacity(ampoule.manifest().graphs.len());
-        for (index, facts) in ampoule.manifest().graphs.iter().enumerate() {
-            let file = ampoule.graph(index);
-            if crate::ampoule::sha256_hex(file) != facts.sha256 {
-                return Err(Error::Manifest(format!(
-                    "graphs.{}: its file is not the one that was sealed",
-                    facts.name
-                )));
-            }
-            let engine = host.inner.graphs.clone();
-            let options = LoadOptions { warm: facts.warm.clone(), engine, ..LoadOptions::default() };
-            let graph = Graph::load(file, &options)
-                .map_err(|source| Error::Graph { name: facts.name.clone(), source })?;
-            let cores = host.inner.cores.clone();
-            graphs.push(Arc::new(LoadedGraph::new(facts.name.clone(), graph, cores)?));
+        let kept = precompiled::find(cache, &ampoule);
+        Self { ampoule, kept, verifying: start.elapsed() }
+    }
+}
+
+/// The ampoule's code, linked; whether it was precompiled; and the time that took.
+fn open_code(
+    host: &Host,
+    ampoule: &Ampoule,
+    kept: Kept,
+) -> Result<(OpenedPre<Sandbox>, bool, Duration), Error> {
+    let start = Instant::now();
+    let contract = |cause: wasmtime::Error| Error::Contract(format!("{cause:#}"));
+    let (component, precompiled) = precompiled::component(host, ampoule, kept)?;
+    let mut linker = host.inner.linker.clone();
+    crate::wasi::add_imported(&mut linker, &component)
+        .and_then(|()| linker.define_unknown_imports_as_traps(&component))
+        .map_err(contract)?;
+    let pre = linker.instantiate_pre(&component).and_then(OpenedPre::new).map_err(contract)?;
+    Ok((pre, precompiled, start.elapsed()))
+}
+
+/// The ampoule's graphs, and the time that took.
+fn open_graphs(host: &Host, ampoule: &Ampoule) -> Result<(Arc<[Arc<LoadedGraph>]>, Duration), Error> {
+    let start = Instant::now();
+    let graphs = ampoule.manifest().graphs.iter().enumerate().map(|(index, facts)| {
+        let engine = host.inner.graphs.clone();
+        let options = LoadOptions { warm: facts.warm.clone(), engine, ..LoadOptions::default() };
+        let graph = Graph::load(ampoule.graph(index), &options)
+            .map_err(|source| Error::Graph { name: facts.name.clone(), source })?;
+        Ok(Arc::new(LoadedGraph::new(facts.name.clone(), graph, host.inner.cores.clone())?))
+    });
+    Ok((graphs.collect::<Result<_, Error>>()?, start.elapsed()))
+}
+
+impl Model {
+    /// Makes the code and the graphs ready, side by side.
+    pub(crate) fn open(host: Host, unopened: Unopened) -> Result<Self, Error> {
+        let start = Instant::now();
+        let Unopened { ampoule, kept, verifying } = unopened;
+        if !kept.is_there() {
+            ampoule.check_graphs()?;
         }
-        let opening = Opening { code, graphs: start.elapsed(), precompiled };
+        let (code, graphs) = beside(|| open_graphs(&host, &ampoule), || open_code(&host, &ampoule, kept));
+        let (pre, precompiled, code) = code?;
+        let (graphs, took) = graphs?;
+        let total = verifying + start.elapsed();
+        let opening = Opening { code: verifying + code, graphs: took, total, precompiled };
         let inner = Inner {
             host,
             digest: ampoule.digest().to_owned(),
@@ -99,7 +133,7 @@ impl Model {
             manifest_text: ampoule.manifest_text().to_owned(),
             manifest: ampoule.manifest().clone(),
             pre,
-            graphs: graphs.into(),
+            graphs,
             idle: Mutex::new(Vec::new()),
             typical_ns: AtomicU64::new(0),
             opening,
@@ -171,11 +205,13 @@ impl Model {
         permit: Arc<tokio::sync::OwnedSemaphorePermit>,
     ) -> Result<Answer, Error> {
         let start = Instant::now();
+        // The place is given back after `used`, which comes later, is dropped: then there is room for the next.
+        let place = permit;
         let mut used = match self.take_idle() {
             Some(used) => used,
-            None => self.sandbox(permit.clone()).await?,
+            None => self.sandbox(place.clone()).await?,
         };
-        used.store.data_mut().begin(permit);
+        used.store.data_mut().begin(place.clone());
         let count = instances.instances();
         let outcome = used
             .predictor

@@ -2,10 +2,13 @@
 //!
 //! Native code from a file is run outside every sandbox, so a file is believed only if this cache
 //! wrote it: behind the code, each entry carries a BLAKE3 hash, under a key that only the owner can read,
-//! of the ampoule's digest and the code. Anything else is as if it weren't there. The code is then mapped
-//! rather than read: an entry is replaced by renaming, never written over.
+//! of the ampoule's own hash, its digest and the code. Anything else is as if it weren't there. The code is
+//! then mapped rather than read: an entry is replaced by renaming, never written over.
 //!
-//! A package for a machine without compiler brings such a folder along, key and all ([`package`]):
+//! An entry also stands for what was checked when it was made: the ampoule's digest and those of its graphs.
+//! So a start hashes the ampoule and its code once, with the fastest hash there is.
+//!
+//! A package for a machine without compiler brings such a folder along, key and all (`package`):
 //! whoever can change it can change the program beside it as well.
 
 use std::fs;
@@ -15,11 +18,12 @@ use std::path::{Path, PathBuf};
 
 use wasmtime::component::Component;
 
+use crate::ampoule::DIGEST_CHARS;
 use crate::{Ampoule, Error, Host};
 
-/// What stands between the code and its hash.
-const MAGIC: &[u8; 8] = b"AMPCODE2";
-const TRAILER_BYTES: usize = MAGIC.len() + blake3::OUT_LEN;
+/// What follows the code in its file: this, the ampoule's digest, and the hash of it all.
+const MAGIC: &[u8; 8] = b"AMPCODE3";
+const TRAILER_BYTES: usize = MAGIC.len() + DIGEST_CHARS + blake3::OUT_LEN;
 /// The file of the key in a cache's folder.
 const KEY_NAME: &str = "key";
 
@@ -59,16 +63,17 @@ impl Cache {
         Ok(Self { folder, key })
     }
 
-    fn path(&self, digest: &str) -> PathBuf {
-        self.folder.join(entry_name(digest))
+    fn path(&self, name: &blake3::Hash) -> PathBuf {
+        self.folder.join(entry_name(name))
     }
 
-    /// The file of the code kept for the ampoule with this digest, if it is there and whole; otherwise why not.
-    fn find(&self, digest: &str) -> Result<PathBuf, String> {
-        let path = self.path(digest);
-        match is_whole(&path, hasher(&self.key, digest)) {
-            Ok(true) => Ok(path),
-            Ok(false) => {
+    /// The file of the code kept for the ampoule with this hash, and its digest, if that is there and whole;
+    /// otherwise why not.
+    fn find(&self, ampoule: &blake3::Hash) -> Result<(PathBuf, String), String> {
+        let path = self.path(ampoule);
+        match digest_of_whole(&path, hasher(&self.key, ampoule)) {
+            Ok(Some(digest)) => Ok((path, digest)),
+            Ok(None) => {
                 tracing::warn!(path = %path.display(), "precompiled code was changed; it is not used");
                 Err(format!("{} was changed", path.display()))
             }
@@ -77,40 +82,44 @@ impl Cache {
     }
 
     #[cfg(feature = "seal")]
-    fn put(&self, digest: &str, code: &[u8]) -> std::io::Result<()> {
-        publish(&self.path(digest), &[code, &trailer(&self.key, digest, code)])
+    fn put(&self, ampoule: &Ampoule, code: &[u8]) -> std::io::Result<()> {
+        let hash = blake3::hash(ampoule.bytes());
+        publish(&self.path(&hash), &[code, &trailer(&self.key, &hash, ampoule.digest(), code)])
     }
 }
 
 /// An entry's file name: the ampoule, this version and the processors that the code is for.
-fn entry_name(digest: &str) -> String {
+fn entry_name(ampoule: &blake3::Hash) -> String {
     let (version, arch) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
-    format!("{digest}-{version}-{arch}.cwasm")
+    format!("{ampoule}-{version}-{arch}.cwasm")
 }
 
-fn hasher(key: &[u8; 32], digest: &str) -> blake3::Hasher {
+fn hasher(key: &[u8; 32], ampoule: &blake3::Hash) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new_keyed(key);
-    hasher.update(digest.as_bytes());
+    hasher.update(ampoule.as_bytes());
     hasher
 }
 
 /// What follows the code in its file.
 #[cfg(feature = "seal")]
-fn trailer(key: &[u8; 32], digest: &str, code: &[u8]) -> Vec<u8> {
-    let hash = hasher(key, digest).update(code).finalize();
-    [MAGIC.as_slice(), hash.as_bytes()].concat()
+fn trailer(key: &[u8; 32], ampoule: &blake3::Hash, digest: &str, code: &[u8]) -> Vec<u8> {
+    let hash = hasher(key, ampoule).update(code).update(digest.as_bytes()).finalize();
+    [MAGIC.as_slice(), digest.as_bytes(), hash.as_bytes()].concat()
 }
 
-/// Whether the file ends with the hash of what is before it.
-fn is_whole(path: &Path, mut hasher: blake3::Hasher) -> std::io::Result<bool> {
+/// The digest that the file ends with, if the hash of what is before it follows.
+fn digest_of_whole(path: &Path, mut hasher: blake3::Hasher) -> std::io::Result<Option<String>> {
     let mut file = fs::File::open(path)?;
-    let Some(code) = file.metadata()?.len().checked_sub(TRAILER_BYTES as u64) else { return Ok(false) };
+    let Some(code) = file.metadata()?.len().checked_sub(TRAILER_BYTES as u64) else { return Ok(None) };
     hasher.update_reader((&mut file).take(code))?;
     let mut trailer = [0; TRAILER_BYTES];
     file.read_exact(&mut trailer)?;
-    let (magic, hash) = trailer.split_at(MAGIC.len());
+    let (magic, rest) = trailer.split_at(MAGIC.len());
+    let (digest, hash) = rest.split_at(DIGEST_CHARS);
+    hasher.update(digest);
     // `blake3::Hash` compares in constant time.
-    Ok(magic == MAGIC && blake3::Hash::from_slice(hash).is_ok_and(|hash| hash == hasher.finalize()))
+    let whole = magic == MAGIC && blake3::Hash::from_slice(hash).is_ok_and(|hash| hash == hasher.finalize());
+    Ok(if whole { String::from_utf8(digest.to_vec()).ok() } else { None })
 }
 
 /// Writes a file that is whole or not there, readable by its owner only.
@@ -125,9 +134,28 @@ fn publish(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
     fs::rename(&temporary, path)
 }
 
-/// The ampoule's code, and whether it was precompiled.
-pub(crate) fn component(host: &Host, ampoule: &Ampoule) -> Result<(Component, bool), Error> {
-    match kept(host, ampoule) {
+/// The file of an ampoule's precompiled code, or why there is none.
+pub(crate) struct Kept(Result<PathBuf, String>);
+
+impl Kept {
+    pub fn is_there(&self) -> bool {
+        self.0.is_ok()
+    }
+}
+
+/// Looks for the ampoule's code and verifies it; what was checked when that was made need not be checked again.
+pub(crate) fn find(cache: Option<&Cache>, ampoule: &Ampoule) -> Kept {
+    let found = cache.ok_or_else(|| "no cache was named".to_owned());
+    Kept(found.and_then(|cache| {
+        let (path, digest) = cache.find(&blake3::hash(ampoule.bytes()))?;
+        ampoule.set_digest(digest);
+        Ok(path)
+    }))
+}
+
+/// The ampoule's code, and whether it was precompiled. The ampoule's graphs have been checked, where no code is kept.
+pub(crate) fn component(host: &Host, ampoule: &Ampoule, kept: Kept) -> Result<(Component, bool), Error> {
+    match kept.0.and_then(|path| load(&host.inner.engine, &path)) {
         Ok(component) => Ok((component, true)),
         Err(why) => {
             tracing::debug!(why, "no precompiled code");
@@ -136,11 +164,9 @@ pub(crate) fn component(host: &Host, ampoule: &Ampoule) -> Result<(Component, bo
     }
 }
 
-/// The component that the cache keeps, or why there is none.
-fn kept(host: &Host, ampoule: &Ampoule) -> Result<Component, String> {
-    let cache = host.inner.cache.as_ref().ok_or("no cache was named")?;
-    let path = cache.find(ampoule.digest())?;
-    map(&host.inner.engine, &path)
+/// The code of a file that was found, or why it is none.
+fn load(engine: &wasmtime::Engine, path: &Path) -> Result<Component, String> {
+    map(engine, path)
         .map_err(|cause| format!("{} is of another build or for other processors: {cause:#}", path.display()))
 }
 
@@ -159,14 +185,17 @@ fn compile(_: &Host, _: &Ampoule, why: String) -> Result<Component, Error> {
 }
 
 #[cfg(feature = "seal")]
-fn compile(host: &Host, ampoule: &Ampoule, _: String) -> Result<Component, Error> {
+fn compile(host: &Host, ampoule: &Ampoule, why: String) -> Result<Component, Error> {
+    if ampoule.is_packed() {
+        return Err(Error::NotPrecompiled(why));
+    }
     let engine = &host.inner.engine;
     let contract = |cause: wasmtime::Error| Error::Contract(format!("{cause:#}"));
     let Some(cache) = &host.inner.cache else {
         return Component::new(engine, ampoule.bytes()).map_err(contract);
     };
     let code = engine.precompile_component(ampoule.bytes()).map_err(contract)?;
-    if let Err(cause) = cache.put(ampoule.digest(), &code) {
+    if let Err(cause) = cache.put(ampoule, &code) {
         tracing::warn!(%cause, folder = %cache.folder.display(), "can't keep precompiled code");
     }
     deserialize_own(engine, &code)
@@ -179,32 +208,49 @@ fn deserialize_own(engine: &wasmtime::Engine, code: &[u8]) -> Result<Component, 
     unsafe { Component::deserialize(engine, code) }.map_err(|cause| Error::sandbox(&cause))
 }
 
-/// A folder of precompiled code for machines of this architecture, to be put beside a program that
-/// has no compiler: names and contents. The same ampoule always gives the same bytes.
+/// What a program without a compiler opens an ampoule with.
+#[cfg(feature = "seal")]
+pub struct Package {
+    /// The ampoule's file, without the predictor that the code was made from.
+    pub ampoule: Vec<u8>,
+    /// The files of a folder of precompiled code: names and contents.
+    pub cache: Vec<(String, Vec<u8>)>,
+}
+
+/// Packs an ampoule for programs without a compiler, on machines of this architecture. The same ampoule
+/// always gives the same bytes.
 ///
 /// On x86-64 the code asks for the level v3 (AVX2, FMA, BMI2), which every machine of the large clouds
 /// has; on others for what the architecture always has. This machine's own processor doesn't matter.
 ///
 /// # Errors
-/// By kind: a predictor that doesn't keep to the contract, or a machine that can't compile.
+/// By kind: an ampoule out of a package, a predictor that doesn't keep to the contract, or a machine that
+/// can't compile.
 #[cfg(feature = "seal")]
-pub fn package(ampoule: &Ampoule) -> Result<Vec<(String, Vec<u8>)>, Error> {
+pub fn package(ampoule: &Ampoule) -> Result<Package, Error> {
+    if ampoule.is_packed() {
+        let why = "expected a sealed file, got one out of a package".to_owned();
+        return Err(Error::NotAnAmpoule { name: ampoule.manifest().name.clone(), why });
+    }
     let engine = wasmtime::Engine::new(&portable_config()?).map_err(|cause| Error::sandbox(&cause))?;
+    ampoule.check_graphs()?;
     let code = engine
         .precompile_component(ampoule.bytes())
         .map_err(|cause| Error::Contract(format!("{cause:#}")))?;
-    let digest = ampoule.digest();
+    let packed = ampoule.packed();
+    let (hash, digest) = (blake3::hash(&packed), ampoule.digest());
     // The key vouches for nobody; it ties the code to the ampoule and shows damage.
     let key = blake3::derive_key("ampoule package", digest.as_bytes());
-    let entry = [code.as_slice(), &trailer(&key, digest, &code)].concat();
-    Ok(vec![(entry_name(digest), entry), (KEY_NAME.to_owned(), key.to_vec())])
+    let entry = [code.as_slice(), &trailer(&key, &hash, digest, &code)].concat();
+    let cache = vec![(entry_name(&hash), entry), (KEY_NAME.to_owned(), key.to_vec())];
+    Ok(Package { ampoule: packed, cache })
 }
 
 /// The settings of the engine that will run the code, but for processors in general.
 #[cfg(feature = "seal")]
 #[expect(unsafe_code, reason = "a compiler flag is set")]
 fn portable_config() -> Result<wasmtime::Config, Error> {
-    let mut config = crate::host::engine_config(&crate::Limits::default());
+    let mut config = crate::host::engine_config(&crate::Limits::default(), crate::Reuse::Never);
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     config.target(&triple).map_err(|cause| Error::sandbox(&cause))?;
     if cfg!(target_arch = "x86_64") {

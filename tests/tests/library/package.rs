@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use ampoule_host::{Batch, Column, ColumnDtype, Host, HostConfig, Numeric, Values};
+use ampoule_host::{Ampoule, Batch, Column, ColumnDtype, Host, HostConfig, Numeric, Values};
 use ampoule_tests::{Answer, eventually, has, run, said, sealed, serving};
 use serde_json::{Value, json};
 
@@ -60,7 +60,13 @@ fn a_zip_has_the_program_the_model_and_its_code_and_is_always_the_same() {
     assert!(code.starts_with("cache/"), "{code}");
     assert_eq!(files["bootstrap"].0, 0o755);
     assert_eq!(files["bootstrap"].1, std::fs::read("/bin/true").expect("it is there"));
-    assert_eq!(files["iris.wasm"].1, iris);
+    let sealed = Ampoule::from_bytes(iris, "iris").expect("it is an ampoule");
+    let packed = Ampoule::from_bytes(files["iris.wasm"].1.clone(), "iris").expect("it is an ampoule");
+    assert_eq!(packed.digest(), sealed.digest(), "the sealed file is named");
+    assert_eq!(packed.manifest_text(), sealed.manifest_text());
+    assert_eq!(packed.graph(0), sealed.graph(0));
+    assert!(packed.is_packed() && !sealed.is_packed());
+    assert!(packed.bytes().len() < sealed.bytes().len() / 4, "the predictor is there as code only");
     for name in ["iris.wasm", code, "cache/key"] {
         assert_eq!(files[name].0, 0o644, "{name} can be read by the function's user");
     }
@@ -78,10 +84,12 @@ async fn packaged_code_is_used_as_it_is_and_a_changed_one_is_not() {
     let cache = task.join("cache");
     let open = || {
         let config = HostConfig { cache: Some(cache.clone()), ..HostConfig::default() };
-        Host::new(config).and_then(|host| host.open(&task.join("iris.wasm"))).expect("it opens")
+        Host::with_model(config, &task.join("iris.wasm"))
     };
-    let model = open();
+    let model = open().expect("it opens");
     assert!(model.opening().precompiled, "the code that was packed is used");
+    let sealed = Ampoule::open(&sealed("iris")).expect("it is an ampoule");
+    assert_eq!(model.digest(), sealed.digest(), "it is known by the sealed file's digest");
     let column = |(name, value): (&str, f32)| Column {
         name: name.to_owned(),
         shape: vec![1],
@@ -101,7 +109,8 @@ async fn packaged_code_is_used_as_it_is_and_a_changed_one_is_not() {
     // The open model runs the old file.
     std::fs::remove_file(&code).expect("removed");
     std::fs::write(&code, bytes).expect("written");
-    assert!(!open().opening().precompiled, "changed code is not used");
+    let refused = open().err().expect("nothing else is there").to_string();
+    assert!(refused.contains("was changed"), "changed code is not used: {refused}");
 }
 
 #[test]

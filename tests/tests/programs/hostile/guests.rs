@@ -526,6 +526,7 @@ fn precompiled_code_that_was_changed_is_not_run() {
         ("the first bit of the code", changed(40)),
         ("the last bit of the code", changed(end - 1)),
         ("a bit of the signature", changed(20)),
+        ("a bit of the digest", changed(end - 50)),
         ("the code cut short", whole[..end - 1].to_vec()),
         ("the code made longer", [whole.as_slice(), b"\0"].concat()),
         ("code without a signature", whole[40..].to_vec()),
