@@ -72,7 +72,8 @@ impl Settings {
             }
         };
         let cache = Some(self.cache_folder(&file)?);
-        let config = HostConfig { limits: self.limits.clone(), reuse: self.reuse, cache, ..HostConfig::default() };
+        let config =
+            HostConfig { limits: self.limits.clone(), reuse: self.reuse, cache, ..HostConfig::default() };
         let model =
             Host::with_model(config, &file).with_context(|| format!("can't open {}", file.display()))?;
         let opening = model.opening();

@@ -62,12 +62,10 @@ impl Member {
 
     /// An instance by name: a column is one value, several are an array, NaN is null.
     fn instance(&self, index: usize) -> Value {
-        // Its graph reads no ages, and so fills none: any number does.
-        let missing = if self.name == "mixed_features" { json!(0) } else { Value::Null };
         let value = |tensor: &Value| {
             let mut values = row(tensor, index);
             if tensor["dtype"] != "string" {
-                values.iter_mut().filter(|value| **value == "nan").for_each(|value| *value = missing.clone());
+                values.iter_mut().filter(|value| **value == "nan").for_each(|value| *value = Value::Null);
             }
             if tensor["shape"][1] == 1 { values.remove(0) } else { Value::Array(values) }
         };

@@ -24,11 +24,12 @@ const MOVES: [&str; 13] = [
     "Unsqueeze",
 ];
 
-/// The inputs of floats, in their order, whose every way through the graph ends at an operator that [`settles`] NaN.
+/// The inputs of floats, in their order, whose every way through the graph ends at an operator that [`settles`] NaN; one that
+/// nothing reads has no other way.
 pub(super) fn may_be_missing(graph: &GraphProto, inputs: &[TensorInfo]) -> Vec<String> {
     // A graph within a node sees values that its node doesn't name.
     let nested = |node: &NodeProto| node.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty());
-    if !graph.node.iter().any(settles) || graph.node.iter().any(nested) {
+    if graph.node.iter().any(nested) {
         return Vec::new();
     }
     let mut readers: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
@@ -119,7 +120,7 @@ mod tests {
             (vec![imputer("a", "y", f32::NAN), node("Abs", &["a"], "z"), node("Abs", &["b"], "w")], &[]),
             (vec![imputer("a", "y", -1.0), imputer("b", "z", f32::NAN)], &["b"]),
             (vec![imputer("b", "z", f32::NAN), node("Identity", &["a"], "y")], &["b"]),
-            (vec![node("Abs", &["a"], "y")], &[]),
+            (vec![node("Abs", &["a"], "y")], &["b"]),
             (vec![node("Cast", &["a"], "c"), imputer("c", "y", f32::NAN)], &["b"]),
             // Nodes in a ring, which is no graph, come to an end too.
             (
