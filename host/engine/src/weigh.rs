@@ -63,8 +63,8 @@ impl Field {
         }
     }
 
-    /// Bytes that one takes beside its parts, in the decoder's list, which may have twice the room that it needs, and in
-    /// the graphs that are made of it. Measured with graphs of many of them.
+    /// Bytes that one is taken to need beside its parts, in the decoder's list, which may have twice the room that it needs,
+    /// and in the graphs that are made of it; `tests/bounds.rs` counts what graphs of many of them really take.
     fn weight(self) -> usize {
         match self {
             Self::Node => 6 << 10,

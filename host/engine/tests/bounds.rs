@@ -213,6 +213,8 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
     let unary = |operator: &str, dtype: i64, shape: &[Vec<u8>]| {
         onnx(&[info(11, "x", dtype, shape), node(operator, &["x"], "y", &[]), info(12, "y", 1, &[])])
     };
+    let nothing =
+        |operator: &str| field(1, [field(2, "y"), field(4, operator), field(7, "ai.onnx.ml")].concat());
     let pads = [
         field(1, "pads"),
         [1 << 30, 1 << 30, 1 << 30, 1 << 30].map(|pad| number(8, pad)).concat(),
@@ -247,6 +249,7 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
         ("a large input, settled", unary("Abs", 1, &dims(&[1 << 20, 1 << 20]))),
         ("an endless input", unary("NonZero", 1, &dims(&[i64::MAX, i64::MAX]))),
         ("a wide border", onnx(&convolution)),
+        ("a node without inputs", onnx(&[nothing("Scaler"), info(12, "y", 1, &[])])),
         ("many nodes", chain("Abs", 500)),
         ("more nodes", chain("Abs", 40_000)),
         ("empty nodes", field(7, [0x0a, 0].repeat(1 << 20))),
@@ -255,9 +258,7 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
         ("short numbers", field(7, field(5, field(7, vec![1; 8 << 20])))),
     ];
     for (title, bytes) in cases {
-        let start = std::time::Instant::now();
         bounded(title, &bytes, || drop(Graph::describe(&bytes)));
         bounded(title, &bytes, || drop(Graph::load(&bytes, &LoadOptions::default())));
-        assert!(start.elapsed().as_secs() < 60, "{title} takes {:?}", start.elapsed());
     }
 }

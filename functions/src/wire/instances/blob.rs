@@ -96,7 +96,7 @@ pub(super) fn media(sink: &mut Sink<'_>, bytes: Vec<u8>, content_type: Option<St
 fn typed(types: &[String], bytes: Vec<u8>, said: Option<&str>) -> Result<Media, String> {
     let content_type = sniff(&bytes)
         .map(str::to_owned)
-        .or_else(|| said.map(essence))
+        .or_else(|| said.map(|said| essence(said).into_owned()))
         .unwrap_or_else(|| "application/octet-stream".to_owned());
     if !types.contains(&content_type) {
         let begins = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");

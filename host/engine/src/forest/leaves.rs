@@ -22,8 +22,6 @@ pub(super) struct Leaves<A> {
 /// The leaves of one tree.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TreeLeaves {
-    /// The number of the first
-    pub(super) first: u32,
     /// The one output that every leaf adds exactly one weight to, if it is so
     pub(super) output: Option<u32>,
 }
@@ -62,7 +60,7 @@ impl<A: Real> Leaves<A> {
                 leaves.values.push(own.first().map_or(A::ZERO, |(_, weight)| *weight));
             }
             leaves.single &= single;
-            leaves.trees.push(TreeLeaves { first: first as u32, output: output.filter(|_| single) });
+            leaves.trees.push(TreeLeaves { output: output.filter(|_| single) });
         }
         let output = leaves.trees.first().and_then(|tree| tree.output);
         leaves.output = output.filter(|_| leaves.trees.iter().all(|tree| tree.output == output));
