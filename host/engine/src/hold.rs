@@ -18,6 +18,9 @@ use tract_onnx::tract_hir::internal::*;
 /// Bytes of a value up to which it is worked out at load, whatever the size of what it is made of.
 const FEW_BYTES: usize = 4 << 20;
 
+/// Bytes of a node's outputs beyond which a graph is refused, where every open dim is 2: a terabyte.
+const MOST_BYTES: u64 = 1 << 40;
+
 thread_local! {
     /// Bytes of values that may still be worked out at load in this thread; no bound outside of [`within`].
     static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
@@ -323,6 +326,10 @@ fn most<'t>(inputs: impl Iterator<Item = &'t Tensor>) -> usize {
 
 fn product(tensor: &Tensor) -> f64 {
     let float = tensor.datum_type().is_float();
+    // Of weights that lie packed for a kernel, tract can't even be asked.
+    if tensor.try_as_plain_ram().is_err() {
+        return 1.0;
+    }
     let Ok(numbers) = tensor.cast_to::<f64>() else { return 1.0 };
     let Ok(numbers) = numbers.try_as_plain_ram().and_then(|plain| plain.as_slice::<f64>()) else {
         return 1.0;
@@ -337,13 +344,16 @@ fn product(tensor: &Tensor) -> f64 {
     numbers.iter().map(factor).product()
 }
 
-/// Refuses a graph that asks for a huge constant.
+/// Refuses a graph that asks for a huge constant, or for a value that no machine holds: tract plans a kernel for it
+/// point by point.
 ///
 /// # Errors
 ///
 /// Names the node.
 pub(crate) fn check(model: &TypedModel) -> TractResult<()> {
     for node in model.nodes.iter().filter(|node| !node.op_is::<Const>()) {
+        let made = output_bytes(node, &SymbolValues::default()) as u64;
+        ensure!(made <= MOST_BYTES, "node {:?}: expected a value of at most {MOST_BYTES} bytes", node.name);
         let facts = model.node_input_facts(node.id)?;
         let constants = facts.iter().map(|fact| fact.konst.as_ref()).collect::<Option<TVec<_>>>();
         let Some(inputs) = constants.filter(|inputs| !inputs.is_empty()) else { continue };

@@ -68,8 +68,8 @@
 //!
 //! - An end of a call, or how much memory it takes: a graph may ask for more than there is, or loop for ever. Deadlines and
 //!   memory caps belong to the caller. Loading aims at eight times the file and 64 MB at most, whatever the bytes, and
-//!   `fuzz` looks for those with which it takes more. tract plans graphs of thousands of nodes in time that grows faster
-//!   than they do. Nothing guards against what a model makes ONNX Runtime do, which is C++.
+//!   `fuzz` looks for those with which it takes more. Nothing guards against what a model makes ONNX Runtime do, which
+//!   is C++.
 //! - Bit-equal answers between processors, between plans for different shapes, or with other engines.
 //! - Output dims: those in [`Graph::outputs`] are what the file claims; [`Graph::run`] returns what was computed.
 
