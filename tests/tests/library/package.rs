@@ -203,7 +203,7 @@ fn the_real_function_answers_out_of_its_zip() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let zip = pack(folder.path(), "lambda", "iris", &["--bootstrap", &bootstrap.to_string_lossy()]);
     let bytes = zip.metadata().expect("facts").len();
-    assert!(bytes <= 14_000_000, "expected a zip of 14 MB at most, got {bytes} bytes");
+    assert!(bytes <= 12_000_000, "expected a zip of 12 MB at most, got {bytes} bytes");
     let task = folder.path().join("task");
     unzip(&zip, &task);
 
