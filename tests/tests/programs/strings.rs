@@ -101,7 +101,8 @@ impl Member {
         for (index, prediction) in predictions.iter().enumerate() {
             for output in &self.outputs {
                 let name = output["name"].as_str().expect("a name");
-                let got = if self.outputs.len() == 1 { prediction } else { &prediction[name] };
+                // Some references have the first output alone.
+                let got = prediction.get(name).unwrap_or(prediction);
                 let got = got.as_array().cloned().unwrap_or_else(|| vec![got.clone()]);
                 let expected = row(output, index);
                 let place = format!("{}: row {index}: {name}: expected {expected:?}, got {got:?}", self.name);

@@ -174,7 +174,7 @@ fn strings_that_are_none_never_reach_a_graph() {
         fine("text-empty:1000", "\"y TensorType::I32[1000] 4000, y.utf8 TensorType::U8[0] 0\""),
         model("text-alone"),
         model("text-bytes-alone"),
-        model("text-short"),
+        model("text-few"),
         model("text-long"),
         model("text-negative"),
         model("text-broken"),
@@ -457,7 +457,7 @@ fn a_file_that_is_no_ampoule_is_not_opened() {
         (
             "a graph that was changed",
             other("Identity", "Abs\0\0\0\0\0"),
-            "graphs.identity: its file is not the one that was sealed",
+            "graphs.echo: its file is not the one that was sealed",
         ),
         (
             "a digest that was changed",

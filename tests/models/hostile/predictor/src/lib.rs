@@ -41,7 +41,7 @@ impl Guest for Hostile {
             | "handle-twice" | "handle-forged" => Ok(handles(deed)),
             "read-file" | "write-file" | "connect" | "sleep" | "random" | "environment" | "arguments"
             | "stdin" => Ok(outside(deed, number)),
-            "text-echo" | "text-alone" | "text-bytes-alone" | "text-short" | "text-long"
+            "text-echo" | "text-alone" | "text-bytes-alone" | "text-few" | "text-long"
             | "text-negative" | "text-broken" | "text-cut" | "text-floats" | "text-square" | "text-shape"
             | "text-number" | "text-empty" => strings(deed, number),
             "log" | "log-lines" => {
@@ -166,7 +166,7 @@ fn strings(deed: &str, number: usize) -> Result<Batch, Failure> {
         graph::load_by_name("echo").and_then(|graph| graph.init_execution_context()).map_err(told)?;
     let (mut lengths, mut utf8) = (vec![2, 0, 1], b"\xc3\xbc\0".to_vec());
     match deed {
-        "text-short" => lengths[2] = 2,
+        "text-few" => lengths[2] = 2,
         "text-long" => lengths[2] = 0,
         "text-negative" => lengths = vec![i32::MAX, -i32::MAX, 3],
         "text-broken" => utf8[0] = 0xff,
