@@ -35,6 +35,9 @@ struct Entry {
     kept: bool,
 }
 
+/// The outputs by name.
+type Answer = Result<Vec<(String, Tensor)>, Error>;
+
 /// How a set of shapes is run.
 enum Way {
     Plan(Box<Plan>),
@@ -59,7 +62,7 @@ impl Cache {
 
     /// Runs `inputs` by the plan for their shapes, building it first if need be. A plan that the cache gives up
     /// meanwhile lives until its last run ends. Up to so many threads help where pictures are computed one by one.
-    pub(crate) fn run(&self, inputs: &[Tensor], helpers: usize) -> Result<Vec<(String, Tensor)>, Error> {
+    pub(crate) fn run(&self, inputs: &[Tensor], helpers: usize) -> Answer {
         match self.pictures(inputs) {
             Some(count) => self.run_each(inputs, count, helpers),
             None => self.run_whole(inputs),
@@ -73,14 +76,8 @@ impl Cache {
         (self.independent && same && count > 1).then_some(count)
     }
 
-    fn run_each(
-        &self,
-        inputs: &[Tensor],
-        count: usize,
-        helpers: usize,
-    ) -> Result<Vec<(String, Tensor)>, Error> {
-        let answers: Vec<OnceLock<Result<Vec<(String, Tensor)>, Error>>> =
-            (0..count).map(|_| OnceLock::new()).collect();
+    fn run_each(&self, inputs: &[Tensor], count: usize, helpers: usize) -> Answer {
+        let answers: Vec<OnceLock<Answer>> = (0..count).map(|_| OnceLock::new()).collect();
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let work = || {
             while let Some((at, answer)) = Some(next.fetch_add(1, Ordering::Relaxed))
@@ -105,7 +102,7 @@ impl Cache {
         stack(&answers)
     }
 
-    fn run_whole(&self, inputs: &[Tensor]) -> Result<Vec<(String, Tensor)>, Error> {
+    fn run_whole(&self, inputs: &[Tensor]) -> Answer {
         let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
         self.get(&shapes, false, |way| match (way, self.steps()) {
             (Way::Steps, Some(steps)) => steps.run(&self.reader.description, inputs),
@@ -217,7 +214,7 @@ fn picture(inputs: &[Tensor], at: usize) -> Result<Vec<Tensor>, Error> {
 }
 
 /// The outputs of pictures as one batch.
-fn stack(answers: &[Vec<(String, Tensor)>]) -> Result<Vec<(String, Tensor)>, Error> {
+fn stack(answers: &[Vec<(String, Tensor)>]) -> Answer {
     let Some(first) = answers.first() else { return Ok(Vec::new()) };
     let each = first.iter().enumerate().map(|(output, (name, tensor))| {
         let parts = answers.iter().map(|answer| answer[output].1.as_bytes()).collect::<Vec<_>>();

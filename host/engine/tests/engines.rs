@@ -274,7 +274,10 @@ fn weights_outside_of_the_file_are_never_looked_for_wherever_they_stand() {
         ("an attribute", inside(field(1, &constant(field(5, OUTSIDE))))),
         ("a sparse attribute", inside(field(1, &constant(field(22, &field(2, OUTSIDE)))))),
         ("a subgraph", inside(field(1, &constant(field(6, &field(5, OUTSIDE)))))),
-        ("a function", model(&[output.clone()], &[field(25, &field(7, &constant(field(5, OUTSIDE))))])),
+        (
+            "a function",
+            model(std::slice::from_ref(&output), &[field(25, &field(7, &constant(field(5, OUTSIDE))))]),
+        ),
     ];
     for (place, model) in models {
         let (kind, message, _) = refused(Graph::load(&model, &options));

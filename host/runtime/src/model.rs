@@ -28,13 +28,15 @@ pub struct Model {
     inner: Arc<Inner>,
 }
 
+type Graphs = Arc<[Arc<LoadedGraph>]>;
+
 struct Inner {
     host: Host,
     digest: String,
     manifest: Manifest,
     manifest_text: String,
     pre: OpenedPre<Sandbox>,
-    graphs: Arc<[Arc<LoadedGraph>]>,
+    graphs: Graphs,
     /// Sandboxes that wait for their next call, with [`Reuse::Calls`].
     idle: Mutex<Vec<Used>>,
     /// Whether `load` already ran, at seal time, and its effect lies in the sandbox's first memory.
@@ -101,7 +103,7 @@ fn open_code(
 }
 
 /// The ampoule's graphs, and the time that took.
-fn open_graphs(host: &Host, ampoule: &Ampoule) -> Result<(Arc<[Arc<LoadedGraph>]>, Duration), Error> {
+fn open_graphs(host: &Host, ampoule: &Ampoule) -> Result<(Graphs, Duration), Error> {
     let start = Instant::now();
     let graphs = ampoule.manifest().graphs.iter().enumerate().map(|(index, facts)| {
         let engine = host.inner.graphs.clone();
