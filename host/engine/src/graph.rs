@@ -27,9 +27,8 @@ pub struct LoadOptions {
     pub warm: Vec<Vec<Vec<usize>>>,
     /// Whether boosters give their raw scores too; without effect on ONNX
     pub margin: Margin,
-    /// Threads that one call may use for an ensemble of trees, the caller's among them: 1. A call of so few rows that
-    /// it takes less than half a millisecond uses one. The answers have the same bits whatever the number. On wasm
-    /// there is one
+    /// Threads that one call may use for an ensemble of trees, the caller's among them: 1. A call of few rows
+    /// uses one. The answers have the same bits whatever the number. On wasm there is one
     pub threads: usize,
     /// What runs the graph
     pub engine: Engine,

@@ -3,8 +3,8 @@
 
 use std::cell::Cell;
 
-/// How many rows a thread goes down how many trees with, at least: rows times trees. A thread takes some 30 µs to start,
-/// and such a share some 300 µs to work through.
+/// How many rows a thread goes down how many trees with, at least: rows times trees. Reckoned, not measured: a share has to
+/// take longer than a thread takes to start, which is some tens of microseconds.
 const LEAST: usize = 1 << 16;
 
 thread_local! {
