@@ -24,8 +24,14 @@ demo: build
 	$(OUT)/ampoule demo
 
 ## All tests. Installs what they need (a browser for the page, Python for the peers) where it is missing.
-test: build serving csmask browser deploy-tools
-	$(CARGO) test --release --locked
+test:
+	$(MAKE) -j2 built serving csmask browser deploy-tools
+	$(CARGO) test --release --locked --no-fail-fast
+
+## Tests and what they run, built. What is linked for the cloud keeps one core busy for long, so that is done beside it.
+.PHONY: built
+built: build
+	$(CARGO) test --release --locked --no-run
 
 ## Figures beside those of peers, from the same run. Installs the peers.
 bench: build serving csmask

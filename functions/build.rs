@@ -13,8 +13,9 @@ fn main() {
         println!("cargo::rerun-if-changed=build.rs");
         return;
     }
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let guest = here.join("../guest");
+    // Asked for now, for the folder that this program was built in may have been moved since.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let guest = Path::new(&here).join("../guest");
     for watched in ["wit", "sdk/src", "sdk/Cargo.toml", "prebuilt/src", "prebuilt/Cargo.toml"] {
         println!("cargo::rerun-if-changed={}", guest.join(watched).display());
     }

@@ -124,7 +124,7 @@ fn requests_in_flight_finish_when_the_server_is_stopped() {
             .text()
             .contains("ampoule_requests_in_flight{model=\"clouds\",version=\"1.0.0\"} 1")
     };
-    assert!(eventually(Duration::from_secs(20), busy), "the request is in flight");
+    assert!(eventually(Duration::from_secs(60), busy), "the request is in flight");
     terminate(server.process_id());
     let answer = Answer::read(&mut stream).expect("it is answered");
     assert_eq!(answer.status, 200, "{}", answer.text());

@@ -541,7 +541,7 @@ fn precompiled_code_that_was_changed_is_not_run() {
         assert!(log.contains("\"listening\""), "{name}: {log}");
         // What was compiled instead is kept again.
         assert!(
-            eventually(Duration::from_secs(5), || fs::read(&entry).is_ok_and(|bytes| bytes == whole)),
+            eventually(Duration::from_secs(60), || fs::read(&entry).is_ok_and(|bytes| bytes == whole)),
             "{name}"
         );
     }

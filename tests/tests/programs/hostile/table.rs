@@ -191,7 +191,7 @@ pub fn hold(server: &mut Server, good: &Good, cases: &[Case]) {
             assert!(server.is_alive(), "{}: the server ended", case.name);
             assert_eq!(good.ask(server), expected, "{}: the good request got another answer", case.name);
         }
-        let back = eventually(Duration::from_secs(5), || server.resident_bytes() <= before + MARGIN_BYTES);
+        let back = eventually(Duration::from_secs(60), || server.resident_bytes() <= before + MARGIN_BYTES);
         let after = server.resident_bytes();
         println!("round {round}: {} cases, {} KiB, before {} KiB", cases.len(), after >> 10, before >> 10);
         if !back {
