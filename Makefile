@@ -35,7 +35,7 @@ built: build
 
 ## Figures beside those of peers, from the same run. Installs the peers.
 bench: build serving csmask
-	$(CARGO) bench --locked -p ampoule-tests --bench call
+	$(CARGO) bench --locked --bench call
 	$(CARGO) build --profile serving --locked -p ampoule-bare
 	AMPOULE=$(OUT)/ampoule tests/bench/run $(BENCH)
 	AMPOULE=$(OUT)/ampoule tests/bench/function

@@ -109,7 +109,7 @@ impl Host {
             reuse: config.reuse,
             cache,
             graphs: config.graphs,
-            cores: Arc::new(nn::Cores::of_machine()),
+            cores: Arc::default(),
             queued: AtomicUsize::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -6,8 +6,8 @@
 
 pub(crate) mod text;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use ampoule_engine::{Dtype, Graph, Tensor};
@@ -26,9 +26,10 @@ const VERSION: &str = "@0.2.0-rc-2024-10-28";
 const INLINE: Duration = Duration::from_micros(200);
 
 /// The machine's cores, and how many of them compute.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Cores {
-    all: usize,
+    /// Asked for when they are first wanted: the system answers out of some files.
+    all: OnceLock<usize>,
     busy: AtomicUsize,
 }
 
@@ -39,14 +40,10 @@ struct Taken<'c> {
 }
 
 impl Cores {
-    pub fn of_machine() -> Self {
-        let all = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { all, busy: AtomicUsize::new(0) }
-    }
-
     /// One for the caller, and as many as are idle, up to `wanted` in all.
     fn take(&self, wanted: usize) -> Taken<'_> {
-        let count = |busy: usize| self.all.saturating_sub(busy).min(wanted).max(1);
+        let all = *self.all.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let count = |busy: usize| all.saturating_sub(busy).min(wanted).max(1);
         let more = |busy| Some(busy + count(busy));
         let busy = self.busy.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).unwrap_or_default();
         Taken { cores: self, count: count(busy) }
@@ -469,7 +466,7 @@ mod tests {
 
     #[test]
     fn idle_cores_help_and_every_caller_has_one() {
-        let cores = Cores { all: 4, busy: AtomicUsize::new(0) };
+        let cores = Cores { all: OnceLock::from(4), ..Cores::default() };
         let first = cores.take(3);
         assert_eq!(first.count, 3);
         let second = cores.take(9);

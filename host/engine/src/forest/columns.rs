@@ -66,20 +66,25 @@ pub(super) type Places = Vec<Place>;
 impl<T: Real> Columns<T> {
     /// `None` if the forest has too many different cuts for codes to pay.
     pub(super) fn of(forest: &Forest) -> Option<(Self, Places)> {
-        let splits = || {
-            forest.nodes.iter().enumerate().filter_map(|(at, node)| match node {
-                Node::Branch(branch) => Some((at, Split::<T>::of(forest, branch))),
-                Node::Leaf { .. } => None,
-            })
-        };
-        let mut cuts: HashMap<Source, Vec<T>> = HashMap::new();
-        for (_, split) in splits() {
-            if let Rule::Cut(cut) = split.rule {
-                cuts.entry(split.source).or_default().push(cut);
+        let (mut cuts, mut others) = (Vec::new(), Vec::new());
+        for (at, node) in forest.nodes.iter().enumerate() {
+            let Node::Branch(branch) = node else { continue };
+            let Split { source, rule, .. } = Split::<T>::of(forest, branch);
+            match rule {
+                Rule::Cut(cut) => cuts.push((source, cut, at as u32)),
+                _ => others.push((source, rule, at)),
             }
         }
-        let mut sources: Vec<(Source, Vec<T>)> = cuts.into_iter().collect();
-        sources.sort_unstable_by_key(|(source, _)| *source);
+        let mut sources: Vec<Source> = cuts.iter().map(|(source, ..)| *source).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        if sources.len() > MAX_COLUMNS {
+            return None;
+        }
+        let mut of_source: Vec<Vec<(T, u32)>> = vec![Vec::new(); sources.len()];
+        for (source, cut, at) in cuts {
+            of_source[sources.binary_search(&source).ok()?].push((cut, at));
+        }
         let mut columns = Self {
             ranked: vec![],
             cuts: vec![],
@@ -89,49 +94,43 @@ impl<T: Real> Columns<T> {
             sets: vec![],
             count: 1,
         };
-        for (source, mut cuts) in sources {
-            // Neither is NaN; 0.0 and -0.0 are the same cut.
-            cuts.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
-            cuts.dedup_by(|a, b| a == b);
-            let windows = cuts.len().div_ceil(WINDOW);
-            cuts.resize((cuts.len() + 1).next_power_of_two() - 1, T::NAN);
-            let from = columns.cuts.len();
-            columns.cuts.extend(cuts);
-            let (first, windows) = (columns.count as u32, windows as u32);
-            columns.ranked.push(Ranked { source, first, windows, cuts: from..columns.cuts.len() });
-            columns.count += windows as usize;
+        let mut places = vec![Place { column: 0, below: 1 }; forest.nodes.len()];
+        for (source, mut cuts) in sources.into_iter().zip(of_source) {
+            // None is NaN; 0.0 and -0.0 are the same cut.
+            cuts.sort_unstable_by(|(a, _), (b, _)| a.partial_cmp(b).unwrap_or(Ordering::Equal));
+            let (first, from) = (columns.count, columns.cuts.len());
+            for (cut, at) in cuts {
+                if columns.cuts[from..].last() != Some(&cut) {
+                    columns.cuts.push(cut);
+                }
+                let rank = columns.cuts.len() - from - 1;
+                places[at as usize] =
+                    Place { column: (first + rank / WINDOW) as u32, below: (rank % WINDOW) as u8 + 1 };
+            }
+            let different = columns.cuts.len() - from;
+            let windows = different.div_ceil(WINDOW);
+            columns.cuts.resize(from + (different + 1).next_power_of_two() - 1, T::NAN);
+            let cuts = from..columns.cuts.len();
+            columns.ranked.push(Ranked { source, first: first as u32, windows: windows as u32, cuts });
+            columns.count += windows;
             #[cfg(target_arch = "x86_64")]
             {
                 columns.plain &= windows == 1 && !source.zero_is_missing;
             }
         }
-        let mut places = vec![Place { column: 0, below: 1 }; forest.nodes.len()];
         let mut members: HashMap<(Source, Option<u32>, u64), u32> = HashMap::new();
-        for (at, split) in splits() {
-            places[at] = match split.rule {
-                Rule::Cut(cut) => {
-                    let found =
-                        columns.ranked.binary_search_by_key(&split.source, |ranked| ranked.source).ok()?;
-                    let ranked = &columns.ranked[found];
-                    let rank = columns.cuts[ranked.cuts.clone()].partition_point(|other| *other < cut);
-                    Place { column: ranked.first + (rank / WINDOW) as u32, below: (rank % WINDOW) as u8 + 1 }
-                }
-                rule => {
-                    let key = match rule {
-                        Rule::Equal(value) => (split.source, None, value.wide().to_bits()),
-                        Rule::Member(set) => (split.source, Some(set), 0),
-                        Rule::Cut(_) => continue,
-                    };
-                    let column = *members.entry(key).or_insert_with(|| {
-                        columns
-                            .memberships
-                            .push((Membership { source: split.source, rule }, columns.count as u32));
-                        columns.count += 1;
-                        columns.count as u32 - 1
-                    });
-                    Place { column, below: 1 }
-                }
+        for (source, rule, at) in others {
+            let key = match rule {
+                Rule::Equal(value) => (source, None, value.wide().to_bits()),
+                Rule::Member(set) => (source, Some(set), 0),
+                Rule::Cut(_) => continue,
             };
+            let column = *members.entry(key).or_insert_with(|| {
+                columns.memberships.push((Membership { source, rule }, columns.count as u32));
+                columns.count += 1;
+                columns.count as u32 - 1
+            });
+            places[at] = Place { column, below: 1 };
             if columns.count > MAX_COLUMNS {
                 return None;
             }

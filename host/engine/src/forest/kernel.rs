@@ -22,7 +22,8 @@ use crate::Error;
 pub(crate) struct Kernel<T, A> {
     features: usize,
     outputs: usize,
-    walk: Walk<T>,
+    /// None where codes serve all
+    walk: Option<Walk<T>>,
     leaves: Leaves<A>,
     coded: Option<Coded<T, A>>,
     /// Trees that follow each other, and how rows go down them if there are many
@@ -121,12 +122,13 @@ impl<T: Real, A: Real> Kernel<T, A> {
             }
         }
         let coded = coded.filter(Coded::serves);
+        let walk = (!coded.as_ref().is_some_and(Coded::serves_all)).then(|| Walk::of(forest, &numbers));
         let base = || forest.base.iter().map(|base| A::of(*base)).collect::<Vec<A>>();
         let has = |order| forest.base_order == order && !forest.base.is_empty();
         Ok(Self {
             features: forest.features,
             outputs: forest.outputs,
-            walk: Walk::of(forest, &numbers),
+            walk,
             leaves,
             coded,
             runs,
@@ -174,6 +176,10 @@ impl<T: Real, A: Real> Kernel<T, A> {
         Ok(scores)
     }
 
+    fn walk(&self) -> &Walk<T> {
+        self.walk.as_ref().expect("made where codes don't serve all")
+    }
+
     /// Adds to one row's `scores`.
     fn row(&self, row: &[T], scores: &mut [A]) {
         #[cfg(target_arch = "x86_64")]
@@ -186,8 +192,9 @@ impl<T: Real, A: Real> Kernel<T, A> {
             gathers.one(&self.leaves, &codes, scores);
             return;
         }
-        let block = self.walk.block(row, row.len());
-        self.walk.one(0..self.leaves.trees.len(), &block, |tree, leaf| {
+        let walk = self.walk();
+        let block = walk.block(row, row.len());
+        walk.one(0..self.leaves.trees.len(), &block, |tree, leaf| {
             self.leaves.add(&self.leaves.trees[tree], [leaf].into_iter(), scores, 1);
         });
     }
@@ -212,10 +219,11 @@ impl<T: Real, A: Real> Kernel<T, A> {
                     gathers.many(trees.clone(), &self.leaves, &room.by_row, count, &mut room.totals);
                 }
                 _ => {
-                    let block = self.walk.block(rows, width);
+                    let walk = self.walk();
+                    let block = walk.block(rows, width);
                     for tree in trees.clone() {
                         let own = &self.leaves.trees[tree];
-                        self.walk.many(tree, &block, |first, leaves| {
+                        walk.many(tree, &block, |first, leaves| {
                             self.leaves.add(own, leaves.iter().copied(), &mut room.totals[first..], TILE);
                         });
                     }
@@ -290,6 +298,14 @@ impl<T: Real, A: Real> Coded<T, A> {
             return true;
         }
         self.masks.any()
+    }
+
+    /// Whether every tree can be gone down by codes, by one row too.
+    fn serves_all(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self.gathers.is_some();
+        #[cfg(not(target_arch = "x86_64"))]
+        false
     }
 
     fn way(&self, tree: usize) -> Way {
