@@ -39,14 +39,15 @@
 //! XGBoost 1.0 to 3.x: models saved as `.json` or `.ubj` (`gbtree`, `dart`, `gblinear`; categorical splits; several
 //! outputs). Raw scores have the library's own bits. Trees behind `best_iteration` are left out.
 //!
-//! LightGBM 2.3 to 4.x: models saved as text, of every objective and kind of boosting, categorical splits; linear trees
-//! are refused. CatBoost: models saved as JSON, symmetric trees and others, of numerical features; others are refused.
+//! LightGBM 2.3 to 4.x: models saved as text, of every objective and kind of boosting, categorical splits, the names of
+//! categories where a data frame had them; linear trees are refused. CatBoost: models saved as JSON, symmetric trees and others, of numerical features; others are refused.
 //! Rows are f64 for LightGBM, which compares so, and f32 for the others. Raw scores are within 1e-12 of the library's,
 //! which adds in another order.
 //!
-//! [`compact`] gives a form of them that loads faster. Such a graph has one input, `input` `[N, F]`; NaN is a missing value, and a categorical feature holds the position of
-//! its category in [`Feature::categories`]. Its outputs are `label` `[N]` and `probabilities` `[N, C]` where the
-//! objective is about classes, otherwise `prediction`, `[N]` or `[N, K]`.
+//! [`compact`] gives a form of them that loads faster. Such a graph has one input, `input` `[N, F]`; NaN is a missing
+//! value, and a categorical feature holds the position of its category in [`Feature::categories`]. Its outputs are
+//! `label` `[N]` and `probabilities` `[N, C]` where the objective is about classes, otherwise `prediction`, `[N]` or
+//! `[N, K]`.
 //!
 //! # Dtypes at the boundary
 //!

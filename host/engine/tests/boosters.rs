@@ -233,6 +233,30 @@ fn boosters_describe_themselves() {
         String::from_utf8(case.model).unwrap().replacen("103,114,101,101,110", "103,114,-61,-68,110", 1);
     assert!(Graph::describe(text.as_bytes()).unwrap().features[0].categories.is_empty());
 
+    let named = |description: &ampoule_engine::Description| {
+        let names = description.features.iter().map(|feature| feature.categories.join(" "));
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(named(&described("lgb_frame")), ["black blue grün red white", "2001 2002 2003", ""]);
+    let case = cases().into_iter().find(|case| case.name == "lgb_frame").unwrap();
+    let text = String::from_utf8(case.model).unwrap();
+    for (spoilt, names) in [
+        // Somebody's list is missing: it can't be told whose.
+        (", [2001, 2002, 2003]", ["", "", ""]),
+        // Fewer categories than the trees know.
+        (", \"white\"", ["", "", ""]),
+        ("[[\"black\", \"blue\", \"gr\\u00fcn\", \"red\", \"white\"], [2001, 2002, 2003]]", ["", "", ""]),
+    ] {
+        let rest = if spoilt.starts_with('[') { "null" } else { "" };
+        let text = text.replacen(spoilt, rest, 1);
+        assert_eq!(named(&Graph::describe(text.as_bytes()).unwrap()), names, "without {spoilt}");
+    }
+    let mixed = text.replacen("2002", "2002.5", 1);
+    assert_eq!(named(&Graph::describe(mixed.as_bytes()).unwrap()), ["black blue grün red white", "", ""]);
+    let torn = text.replacen("2003]]", "2003", 1);
+    let why = Graph::describe(torn.as_bytes()).unwrap_err().to_string();
+    assert!(why.starts_with("LightGBM: pandas_categorical: expected lists of categories"), "{why}");
+
     assert_eq!(frame.producer, "XGBoost 3.2.0");
     let onehot = described("xgb_categorical_onehot");
     let kinds: Vec<FeatureKind> = onehot.features.iter().map(|feature| feature.kind).collect();

@@ -187,7 +187,8 @@ fn compile(_: &Host, _: &Ampoule, why: String) -> Result<Component, Error> {
 #[cfg(feature = "seal")]
 fn compile(host: &Host, ampoule: &Ampoule, why: String) -> Result<Component, Error> {
     if ampoule.is_packed() {
-        let why = format!("{why}, and this is a file out of a package, without the predictor: use the sealed file");
+        let why =
+            format!("{why}, and this is a file out of a package, without the predictor: use the sealed file");
         return Err(Error::NotPrecompiled(why));
     }
     let engine = &host.inner.engine;

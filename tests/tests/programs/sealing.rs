@@ -81,11 +81,17 @@ fn what_a_library_saved_is_sealed_as_it_is() {
 
 #[test]
 fn a_boosters_columns_and_categories_are_the_signature() {
+    for name in ["xgb_frame.json", "lgb_frame.txt"] {
+        columns_and_categories(name);
+    }
+}
+
+fn columns_and_categories(name: &str) {
     let out = tempfile::tempdir().expect("a folder can be made");
-    let saved = root().join("host/engine/tests/boosters/xgb_frame.json");
+    let saved = root().join("host/engine/tests/boosters").join(name);
     let output = run(out.path(), &["seal", &saved.to_string_lossy(), "-o", "frame.wasm"]);
-    assert!(output.status.success(), "{}", said(&output));
-    // The codes are the categories' positions: black, blue, green, red, white; 2001, 2002, 2003.
+    assert!(output.status.success(), "{name}: {}", said(&output));
+    // The codes are the categories' positions: black, blue, green or grün, red, white; 2001, 2002, 2003.
     let rows = [
         (r#"{"colour": "red", "year": 2002, "length": 1.5}"#, [3.0, 1.0, 1.5]),
         (r#"{"colour": "black", "year": 2003, "length": -0.25}"#, [0.0, 2.0, -0.25]),
@@ -95,31 +101,40 @@ fn a_boosters_columns_and_categories_are_the_signature() {
     let graph =
         ampoule_engine::Graph::load(&std::fs::read(&saved).expect("it is there"), &Default::default())
             .expect("it is a model");
-    let coded: Vec<u8> = rows.iter().flat_map(|(_, codes)| codes).flat_map(|x| x.to_le_bytes()).collect();
-    let coded = ampoule_engine::Tensor::from_le_bytes(ampoule_engine::Dtype::F32, &[rows.len(), 3], &coded);
+    let dtype = graph.inputs()[0].dtype;
+    let coded = rows.iter().flat_map(|(_, codes)| codes);
+    let coded: Vec<u8> = match dtype {
+        ampoule_engine::Dtype::F64 => coded.flat_map(|&x| f64::from(x).to_le_bytes()).collect(),
+        _ => coded.flat_map(|x| x.to_le_bytes()).collect(),
+    };
+    let coded = ampoule_engine::Tensor::from_le_bytes(dtype, &[rows.len(), 3], &coded);
     let answer = graph.run(vec![("input".to_owned(), coded.expect("it has that size"))]).expect("an answer");
-    let expected: Vec<f32> = answer[0]
-        .1
-        .as_bytes()
-        .chunks_exact(4)
-        .map(|bytes| f32::from_le_bytes(bytes.try_into().expect("four bytes")))
-        .collect();
-    assert!(expected[0] != expected[1] && expected[1] != expected[3], "{expected:?}");
+    let bytes = answer[0].1.as_bytes();
+    let expected: Vec<f64> = match dtype {
+        ampoule_engine::Dtype::F64 => bytes.as_chunks().0.iter().map(|x| f64::from_le_bytes(*x)).collect(),
+        _ => bytes.as_chunks().0.iter().map(|x| f64::from(f32::from_le_bytes(*x))).collect(),
+    };
+    assert!(expected[0] != expected[1] && expected[1] != expected[3], "{name}: {expected:?}");
 
     let texts: Vec<&str> = rows.iter().map(|(row, _)| *row).collect();
     std::fs::write(out.path().join("rows.jsonl"), texts.join("\n")).expect("written");
     let output = run(out.path(), &["predict", "frame.wasm", "rows.jsonl"]);
-    assert!(output.status.success(), "{}", said(&output));
-    let number = |line: &serde_json::Value| {
-        line.as_f64().or_else(|| line["prediction"].as_f64()).expect("a number") as f32
-    };
-    let got: Vec<f32> = lines(&output).iter().map(number).collect();
-    assert_eq!(got, expected);
+    assert!(output.status.success(), "{name}: {}", said(&output));
+    let number =
+        |line: &serde_json::Value| line.as_f64().or_else(|| line["prediction"].as_f64()).expect("a number");
+    let got: Vec<f64> = lines(&output).iter().map(number).collect();
+    match dtype {
+        ampoule_engine::Dtype::F64 => assert_eq!(got, expected, "{name}"),
+        _ => assert!(
+            got.iter().zip(&expected).all(|(a, b)| *a as f32 == *b as f32),
+            "{name}: {got:?}, {expected:?}"
+        ),
+    }
 
     std::fs::write(out.path().join("odd.jsonl"), r#"{"colour": "pink", "year": 2001, "length": 1}"#)
         .expect("written");
     let output = run(out.path(), &["predict", "frame.wasm", "odd.jsonl"]);
-    assert!(said(&output).contains("expected one of \"black\", \"blue\""), "{}", said(&output));
+    assert!(said(&output).contains("expected one of \"black\", \"blue\""), "{name}: {}", said(&output));
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Import, Error> {
     let planted = trees::read(rest, per_iteration, &mut budget)?;
     // Random forests average their trees (`boosting=rf`); scores are sums per class over all iterations.
     let averaged = head.0.lines().any(|line| line.trim_end() == "average_output");
+    let mut described = describe(features, &head, &mut budget)?;
+    name_categories(text, &head, &mut described, &mut budget)?;
     let iterations = planted.roots.len() / per_iteration;
     let aggregate = match averaged && iterations > 0 {
         true => Aggregate::Average(iterations as f64),
@@ -57,7 +59,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Import, Error> {
         task: objective.task,
         answer: objective.answer(per_iteration),
         objective: objective.text,
-        features: describe(features, &head, &mut budget)?,
+        features: described,
     })
 }
 
@@ -96,6 +98,63 @@ fn describe(features: usize, head: &Section, budget: &mut Budget) -> Result<Vec<
         Feature { name: name.to_owned(), kind, categories: Vec::new() }
     };
     Ok(names.split(' ').filter(|name| !name.is_empty()).map(describe).collect())
+}
+
+/// Gives categorical features the names of their categories, where a data frame had them: its last line holds a list for
+/// each column of categories, in the columns' order. A frame's ordered categories are numbers to LightGBM, and have a list
+/// too: then it can't be told whose is whose, and all are given as codes.
+fn name_categories(
+    text: &str,
+    head: &Section,
+    features: &mut [Feature],
+    budget: &mut Budget,
+) -> Result<(), Error> {
+    let Some(line) = text.lines().rev().find_map(|line| line.strip_prefix("pandas_categorical:")) else {
+        return Ok(());
+    };
+    // As many at the most, each with what it takes itself.
+    budget.take::<[String; 2]>(line.matches([',', '[']).count())?;
+    let lists: Option<Vec<Vec<Category>>> = serde_json::from_str(line)
+        .map_err(|cause| wrong(&format!("pandas_categorical: expected lists of categories: {cause}")))?;
+    let lists = lists.unwrap_or_default();
+    let seen = head.get("feature_infos").unwrap_or_default().split(' ');
+    let columns =
+        features.iter_mut().zip(seen).filter(|(feature, _)| feature.kind == FeatureKind::Categorical);
+    let columns: Vec<(&mut Feature, &str)> = columns.collect();
+    let fits = |(seen, list): (&str, &Vec<Category>)| {
+        seen.split(':').all(|code| code.parse::<i64>().is_ok_and(|code| code < list.len() as i64))
+    };
+    let seen = columns.iter().map(|(_, seen)| *seen);
+    if columns.len() != lists.len() || !seen.zip(&lists).all(fits) {
+        return Ok(());
+    }
+    for ((feature, _), list) in columns.into_iter().zip(lists) {
+        let words = list.iter().all(|category| matches!(category, Category::Word(_)));
+        let numbers = list.iter().all(|category| matches!(category, Category::Number(_)));
+        if words || numbers {
+            feature.categories = list.into_iter().map(Category::name).collect();
+        }
+    }
+    Ok(())
+}
+
+/// A category as a data frame has it.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Category {
+    Word(String),
+    Number(i32),
+    Other(serde::de::IgnoredAny),
+}
+
+impl Category {
+    fn name(self) -> String {
+        match self {
+            Self::Word(word) => word,
+            Self::Number(number) => number.to_string(),
+            Self::Other(_) => String::new(),
+        }
+    }
 }
 
 fn wrong(message: &str) -> Error {

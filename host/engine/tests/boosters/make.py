@@ -280,6 +280,18 @@ def lightgbm(wanted):
     names = ["length", "width", "count", "colour", "size", "flag"]
     finish("categorical", {"objective": "regression", **few}, label, codes, categorical_feature=[3, 4], feature_name=names)
     finish("categorical_zero_as_missing", {"objective": "regression", "zero_as_missing": True, **few}, label, codes, categorical_feature=[3, 4])
+    if not wanted or "frame" in wanted:
+        frame = pd.DataFrame({
+            "colour": pd.Categorical(rng.choice(["red", "grün", "blue", "black", "white"], ROWS)),
+            "year": pd.Categorical(rng.choice([2001, 2002, 2003], ROWS)), "length": x[:, 0],
+        })
+        label = score + (frame["colour"] == "grün") - (frame["year"] == 2002)
+        booster = lgb.train({**common, "objective": "regression", **few}, lgb.Dataset(frame, label), 6)
+        coded = np.stack([frame["colour"].cat.codes, frame["year"].cat.codes, frame["length"]], 1).astype(np.float64)
+        raw = booster.predict(frame, raw_score=True)[:40]
+        head, tail = booster.model_to_string().split("\nparameters:")
+        text = head + "\n" + tail[tail.index("pandas_categorical:"):]
+        write("lgb_frame", "txt", text.encode(), coded[:40], raw, raw, None, "f64")
 
 
 def catboost(wanted):
