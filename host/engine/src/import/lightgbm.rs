@@ -34,13 +34,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Import, Error> {
     let planted = trees::read(rest, per_iteration, &mut budget)?;
     // Random forests average their trees (`boosting=rf`); scores are sums per class over all iterations.
     let averaged = head.0.lines().any(|line| line.trim_end() == "average_output");
-    let mut described = describe(features, &head, &mut budget)?;
-    name_categories(text, &head, &mut described, &mut budget)?;
     let iterations = planted.roots.len() / per_iteration;
     let aggregate = match averaged && iterations > 0 {
         true => Aggregate::Average(iterations as f64),
         false => Aggregate::Sum,
     };
+    let mut described = describe(features, &head, &mut budget)?;
+    name_categories(text, &head, &mut described, &mut budget)?;
     let forest = Forest {
         features,
         outputs: per_iteration,
