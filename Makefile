@@ -20,7 +20,8 @@ serving: toolchain
 	mkdir -p $(OUT)/serving && cp target/serving/bootstrap target/serving/cloud $(OUT)/serving/
 
 ## Seals, serves and asks the models of the repository, and masks a folder of pictures.
-demo: build
+demo: toolchain
+	$(CARGO) build --release --locked --bin ampoule
 	$(OUT)/ampoule demo
 
 ## All tests. Installs what they need (a browser for the page, Python for the peers) where it is missing.

@@ -20,6 +20,7 @@ mod serve;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::threads;
 pub use exit::Exit;
 
 /// Seals machine-learning models into one WebAssembly file each, and runs that file.
@@ -98,9 +99,5 @@ impl Arguments {
 
 /// A runtime of `threads` threads, or of one for each processor.
 fn runtime(threads: Option<usize>) -> anyhow::Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = threads {
-        builder.worker_threads(threads.max(1));
-    }
-    Ok(builder.enable_all().build()?)
+    Ok(threads::runtime(threads.unwrap_or_else(threads::processors))?)
 }

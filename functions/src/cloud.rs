@@ -119,7 +119,7 @@ impl Entry<'_> {
             Err(refusal) => return refusal.into_response(),
         };
         let sent = if body.len() > LARGE {
-            tokio::task::block_in_place(|| Sent::read(&head.headers, &body))
+            crate::threads::in_place(|| Sent::read(&head.headers, &body))
         } else {
             Sent::read(&head.headers, &body)
         };

@@ -22,4 +22,5 @@ pub mod rows;
 pub mod serve;
 pub mod settings;
 pub mod store;
+mod threads;
 pub mod wire;

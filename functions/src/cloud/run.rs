@@ -16,6 +16,7 @@ use crate::settings::{
     FUNCTIONS_CUSTOMHANDLER_PORT, PORT,
 };
 use crate::store::Cloud;
+use crate::threads;
 
 /// Runs until the platform ends the process, or a task its share.
 pub fn run() -> ExitCode {
@@ -107,7 +108,7 @@ fn begin(sagemaker: bool) -> anyhow::Result<()> {
     let model = settings.open_model(folder)?;
     let work = Resources::of(&settings, &model, Cloud::GOOGLE).work;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = threads::runtime(threads::processors())?;
     let outcome = runtime.block_on(async {
         let stop = stopped();
         let (host, port, access, platform) = match role {

@@ -23,6 +23,7 @@ use crate::rows::Format;
 use crate::settings::Settings;
 use crate::store::retry::Retry;
 use crate::store::{Cloud, Object, Store};
+use crate::threads;
 
 /// One model and one set of settings over two stores. Cheap to clone; all clones are one job.
 #[derive(Clone, Debug)]
@@ -97,8 +98,8 @@ impl Job {
         {
             return Err(format!("expected a job's name of up to 64 letters, digits and \"-\", got {id:?}"));
         }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let calls = model.host().limits().max_concurrent_calls.min(cores + 1);
+        let at_once = model.host().limits().max_concurrent_calls;
+        let calls = at_once.min(threads::processors() + 1);
         let pace = Pace::new(settings.max_objects_at_once);
         let paced = |store| Arc::new(Paced { store, pace: pace.clone() });
         let inner = Inner {

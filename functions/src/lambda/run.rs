@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::{Function, Reply};
 use crate::resources::{self, Resources};
 use crate::store::Cloud;
+use crate::threads;
 
 /// Runs until the platform ends the process; gives an exit code where it can't begin.
 pub fn run() -> std::process::ExitCode {
@@ -26,7 +27,7 @@ pub fn run() -> std::process::ExitCode {
             return 2.into();
         }
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match threads::runtime(threads_of_function()) {
         Ok(runtime) => runtime,
         Err(cause) => {
             eprintln!("error: can't start: {cause}");
@@ -48,6 +49,18 @@ pub fn run() -> std::process::ExitCode {
 }
 
 const API: &str = "AWS_LAMBDA_RUNTIME_API";
+
+/// Megabytes from which on Lambda gives a function a whole processor (AWS Lambda's guide, "Memory").
+const WHOLE_PROCESSOR_MB: usize = 1769;
+
+/// Threads for tasks: more than one would only take turns where there is less than a processor.
+fn threads_of_function() -> usize {
+    let memory = std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").ok().and_then(|text| text.parse().ok());
+    match memory {
+        Some(0..WHOLE_PROCESSOR_MB) => 1,
+        _ => threads::processors(),
+    }
+}
 
 /// Reads the settings, opens the model and starts the log.
 fn begin() -> anyhow::Result<(Function, Duration)> {

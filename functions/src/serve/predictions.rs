@@ -103,7 +103,7 @@ async fn predict(
     }
     let decode_start = Instant::now();
     let (instances, parameters) = if body.len() > body::LARGE {
-        tokio::task::block_in_place(|| form.decode(&served.model, body))?
+        crate::threads::in_place(|| form.decode(&served.model, body))?
     } else {
         form.decode(&served.model, body)?
     };
