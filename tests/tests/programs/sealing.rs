@@ -114,7 +114,7 @@ fn columns_and_categories(name: &str) {
         ampoule_engine::Dtype::F64 => bytes.as_chunks().0.iter().map(|x| f64::from_le_bytes(*x)).collect(),
         _ => bytes.as_chunks().0.iter().map(|x| f64::from(f32::from_le_bytes(*x))).collect(),
     };
-    assert!(expected[0] != expected[1] && expected[1] != expected[3], "{name}: {expected:?}");
+    assert!(expected[0] != expected[1] && expected[1] != expected[2], "{name}: {expected:?}");
 
     let texts: Vec<&str> = rows.iter().map(|(row, _)| *row).collect();
     std::fs::write(out.path().join("rows.jsonl"), texts.join("\n")).expect("written");

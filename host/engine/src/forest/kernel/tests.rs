@@ -326,7 +326,7 @@ fn any_number_of_threads_answers_to_the_same_bits() {
         let forest = forest(kind, &mut random);
         for choice in choices() {
             let kernel = Kernel::<f32, f32>::with(&forest, choice).unwrap();
-            for count in [1, 63, 1457, 2 * 1457 - 1, 3001, 4099] {
+            for count in [1, 63, 5826, 2 * 5826 - 1, 12_001, 16_399] {
                 let rows = rows::<f32>(&forest, count, &mut random);
                 let bits = |threads| {
                     let scores = threads::allow(threads, || kernel.scores(&rows, forest.features)).unwrap();
@@ -350,7 +350,7 @@ fn threads_are_used_where_there_is_work_for_them() {
     let worth = |threads, rows, trees| threads::allow(threads, || threads::worth(rows, trees));
     assert_eq!(threads::worth(usize::MAX, 1), 1, "without leave");
     assert_eq!(worth(4, 100, 500), 1);
-    assert_eq!(worth(4, 300, 500), 2);
+    assert_eq!(worth(4, 1_100, 500), 2);
     assert_eq!(worth(2, 20_000, 500), 2);
     assert_eq!(worth(0, 20_000, 500), 1);
     assert_eq!(worth(4, 20_000, 0), 1, "without trees");
