@@ -60,7 +60,9 @@ impl Forest {
                 }
             }
         }
-        Ok(())
+        // Kernels look at nodes that no root leads to as well.
+        let stray = reached.iter().enumerate().filter(|(_, reached)| !**reached);
+        stray.map(|(at, _)| at).try_for_each(|at| self.check_node(at as u32, &self.nodes[at]))
     }
 
     fn check_node(&self, at: u32, node: &Node) -> Result<(), Error> {
@@ -151,7 +153,15 @@ mod tests {
             branch
         }
         type Spoil = fn(&mut Forest);
-        let cases: [(Spoil, &str); 14] = [
+        let cases: [(Spoil, &str); 15] = [
+            (
+                |f| {
+                    let mut stray = *branch(f);
+                    stray.feature = 7;
+                    f.nodes.push(Node::Branch(stray));
+                },
+                "trees: node 3: expected a feature below 1, got 7",
+            ),
             (|f| branch(f).yes = 0, "trees: node 0 has two parents"),
             (|f| branch(f).yes = 2, "trees: node 2 has two parents"),
             (|f| branch(f).no = 3, "trees: node 3 does not exist"),

@@ -75,10 +75,9 @@ fn add(tree: Section, output: u32, forest: &mut Forest, budget: &mut Budget) -> 
             Ok(at) => (at, splits, 0),
             Err(_) => (!child as usize, leaves, splits),
         };
-        match at < count {
-            true => Ok(start + (from + at) as u32),
-            false => Err(Error::model(format!("child {child} does not exist"))),
-        }
+        // A number of leaves that is a lie may lead beyond what 32 bits count.
+        let place = u32::try_from(from + at).ok().and_then(|place| start.checked_add(place));
+        place.filter(|_| at < count).ok_or_else(|| Error::model(format!("child {child} does not exist")))
     };
     // The file's lists run out before a number of leaves that is a lie makes this long.
     for _ in 0..splits {
