@@ -25,8 +25,8 @@ demo: toolchain
 	$(OUT)/ampoule demo
 
 ## All tests. Installs what they need (a browser for the page, Python for the peers) where it is missing.
-test:
-	$(MAKE) -j2 built serving csmask browser deploy-tools
+test: csmask browser deploy-tools
+	$(MAKE) -j2 built serving
 	$(CARGO) test --release --locked --no-fail-fast
 
 ## Tests and what they run, built. What is linked for the cloud keeps one core busy for long, so that is done beside it.
