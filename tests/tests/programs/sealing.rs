@@ -81,12 +81,12 @@ fn what_a_library_saved_is_sealed_as_it_is() {
 
 #[test]
 fn a_boosters_columns_and_categories_are_the_signature() {
-    for name in ["xgb_frame.json", "lgb_frame.txt"] {
-        columns_and_categories(name);
-    }
+    columns_and_categories("xgb_frame.json", 3);
+    columns_and_categories("lgb_frame.txt", 2);
 }
 
-fn columns_and_categories(name: &str) {
+/// `other` is a row that the trees answer otherwise than row 1.
+fn columns_and_categories(name: &str, other: usize) {
     let out = tempfile::tempdir().expect("a folder can be made");
     let saved = root().join("host/engine/tests/boosters").join(name);
     let output = run(out.path(), &["seal", &saved.to_string_lossy(), "-o", "frame.wasm"]);
@@ -114,7 +114,7 @@ fn columns_and_categories(name: &str) {
         ampoule_engine::Dtype::F64 => bytes.as_chunks().0.iter().map(|x| f64::from_le_bytes(*x)).collect(),
         _ => bytes.as_chunks().0.iter().map(|x| f64::from(f32::from_le_bytes(*x))).collect(),
     };
-    assert!(expected[0] != expected[1] && expected[1] != expected[2], "{name}: {expected:?}");
+    assert!(expected[0] != expected[1] && expected[1] != expected[other], "{name}: {expected:?}");
 
     let texts: Vec<&str> = rows.iter().map(|(row, _)| *row).collect();
     std::fs::write(out.path().join("rows.jsonl"), texts.join("\n")).expect("written");

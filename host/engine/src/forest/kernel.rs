@@ -293,11 +293,7 @@ impl<T: Real, A: Real> Coded<T, A> {
 
     /// Whether there is any use for codes.
     fn serves(&self) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        if self.gathers.is_some() {
-            return true;
-        }
-        self.masks.any()
+        self.serves_all() || self.masks.any()
     }
 
     /// Whether every tree can be gone down by codes, by one row too.

@@ -583,7 +583,7 @@ fn a_slow_caller_is_given_up() {
     }
     // A byte now and then keeps a head no longer than its time.
     let mut stream = begun("GET /health HTTP/1.1\r\nhost: localhost\r\n");
-    let dripped = eventually(Duration::from_secs(60), || {
+    let dripped = eventually(Duration::from_secs(20), || {
         std::thread::sleep(Duration::from_millis(50));
         stream.write_all(b"x-a: b\r\n").is_err()
     });
