@@ -19,9 +19,10 @@ serving: toolchain
 	$(CARGO) rustc --profile serving --locked -p ampoule-functions --no-default-features --bin bootstrap -- -C relocation-model=static
 	mkdir -p $(OUT)/serving && cp target/serving/bootstrap target/serving/cloud $(OUT)/serving/
 
-## Seals, serves and asks the models of the repository, and masks a folder of pictures.
+## Seals, serves and asks the models of the repository, and masks a folder of pictures. Without the engine for portable
+## ampoules, which takes minutes to build.
 demo: toolchain
-	$(CARGO) build --release --locked --bin ampoule
+	$(CARGO) build --release --locked --bin ampoule --no-default-features --features cli,onnxruntime
 	$(OUT)/ampoule demo
 
 ## All tests. Installs what they need (a browser for the page, Python for the peers) where it is missing.

@@ -1,18 +1,29 @@
 //! Builds the predictors of models without code, so that `ampoule` carries them: one with the code for
 //! pictures, and a small one without it.
 
+#[cfg(feature = "cli")]
 #[path = "src/guest_build.rs"]
 mod guest_build;
+#[cfg(feature = "cli")]
+#[path = "src/guest_close.rs"]
+mod guest_close;
 
+#[cfg(feature = "cli")]
 use std::path::Path;
+
+#[cfg(feature = "cli")]
+use guest_build::System;
 
 fn main() {
     link_small();
+    println!("cargo::rerun-if-changed=build.rs");
     // What serves in a cloud seals nothing.
-    if std::env::var_os("CARGO_FEATURE_CLI").is_none() {
-        println!("cargo::rerun-if-changed=build.rs");
-        return;
-    }
+    #[cfg(feature = "cli")]
+    guests();
+}
+
+#[cfg(feature = "cli")]
+fn guests() {
     // Asked for now, for the folder that this program was built in may have been moved since.
     let here = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it");
     let guest = Path::new(&here).join("../guest");
@@ -20,6 +31,7 @@ fn main() {
         println!("cargo::rerun-if-changed={}", guest.join(watched).display());
     }
     println!("cargo::rerun-if-changed=src/guest_build.rs");
+    println!("cargo::rerun-if-changed=src/guest_close.rs");
     let out = std::env::var_os("OUT_DIR").expect("cargo sets it");
     let out = Path::new(&out);
     let prebuilt: [(_, _, &[&str]); 2] = [
@@ -32,17 +44,52 @@ fn main() {
         ),
     ];
     for (variable, name, arguments) in prebuilt {
-        // Both in one folder, so that what they share is built once; the second takes the first one's place there.
-        let built = guest_build::build(&guest.join("prebuilt"), &out.join("guest"), arguments);
-        let kept = built.and_then(|component| {
-            let kept = out.join(name);
-            std::fs::copy(component, &kept).map_err(|cause| format!("{}: {cause}", kept.display()))?;
-            Ok(kept)
-        });
-        match kept {
-            Ok(component) => println!("cargo::rustc-env={variable}={}", component.display()),
-            Err(why) => println!("cargo::error={why}"),
+        carry(variable, name, &guest.join("prebuilt"), out, arguments, System::Closed);
+    }
+    if std::env::var_os("CARGO_FEATURE_PORTABLE").is_some() {
+        for watched in [
+            "guest/engine/src",
+            "guest/engine/Cargo.toml",
+            "guest/front/src",
+            "guest/front/Cargo.toml",
+            "host/engine/src",
+            "host/engine/Cargo.toml",
+            "host/wire/src",
+            "host/wire/Cargo.toml",
+        ] {
+            println!("cargo::rerun-if-changed={}", Path::new(&here).join("..").join(watched).display());
         }
+        let small = ["--config", "profile.release.opt-level='s'", "--features"];
+        let engines: [(_, _, &[&str]); 2] = [
+            ("AMPOULE_PORTABLE_ENGINE", "engine.wasm", &[]),
+            ("AMPOULE_PORTABLE_BOOSTERS", "boosters.wasm", &["--no-default-features"]),
+        ];
+        for (variable, name, arguments) in engines {
+            carry(variable, name, &guest.join("engine"), out, arguments, System::Closed);
+        }
+        let fronts = [
+            ("AMPOULE_FRONT_RUN", "run.wasm", "run", System::Open),
+            ("AMPOULE_FRONT_HTTP", "http.wasm", "http", System::Closed),
+        ];
+        for (variable, name, way, system) in fronts {
+            carry(variable, name, &guest.join("front"), out, &[small.as_slice(), &[way]].concat(), system);
+        }
+    }
+}
+
+#[cfg(feature = "cli")]
+/// Builds the crate in `folder`, and says where the component lies in a variable of the build.
+fn carry(variable: &str, name: &str, folder: &Path, out: &Path, arguments: &[&str], system: System) {
+    // All in one folder, so that what they share is built once; another of the same crate takes the first one's place there.
+    let built = guest_build::build(folder, &out.join("guest"), arguments, system);
+    let kept = built.and_then(|component| {
+        let kept = out.join(name);
+        std::fs::copy(component, &kept).map_err(|cause| format!("{}: {cause}", kept.display()))?;
+        Ok(kept)
+    });
+    match kept {
+        Ok(component) => println!("cargo::rustc-env={variable}={}", component.display()),
+        Err(why) => println!("cargo::error={why}"),
     }
 }
 

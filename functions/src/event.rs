@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 pub use notice::Notice;
 
-use crate::wire::quoted;
+use ampoule_wire::quoted;
 
 /// What a function was called with.
 #[derive(Debug)]

@@ -1,19 +1,41 @@
 //! Builds a predictor's crate into a component, with the right target and flags.
 //!
 //! Used by this crate's build script (for the predictor of models without code) and by
-//! `ampoule seal` (for a model's own). It depends on nothing but the standard library.
+//! `ampoule seal` (for a model's own).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::guest_close;
+
 /// The target that makes a component.
 pub const TARGET: &str = "wasm32-wasip2";
+
+/// What a guest's component imports of its standard library's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum System {
+    /// No arguments, environment, terminal and files: the guest answers itself that there are none
+    Closed,
+    /// All that it asks for
+    #[allow(dead_code, reason = "what runs as a command is built by the build script alone")]
+    Open,
+}
 
 /// Builds the crate in `folder`, with more `arguments` for cargo, and gives the component's path.
 ///
 /// # Errors
 /// One line: the target is missing and can't be added, or the build failed (its output was shown).
-pub fn build(folder: &Path, target_dir: &Path, arguments: &[&str]) -> Result<PathBuf, String> {
+pub fn build(
+    folder: &Path,
+    target_dir: &Path,
+    arguments: &[&str],
+    system: System,
+) -> Result<PathBuf, String> {
+    // Whatever the caller's flags are, a guest gets these. Without SIMD it is several times slower.
+    let mut flags = vec!["-Ctarget-feature=+simd128"];
+    if system == System::Closed {
+        flags.push("-Clink-arg=--skip-wit-component");
+    }
     add_target(folder)?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let manifest = folder.join("Cargo.toml");
@@ -26,9 +48,10 @@ pub fn build(folder: &Path, target_dir: &Path, arguments: &[&str]) -> Result<Pat
         .arg(&manifest)
         .arg("--target-dir")
         .arg(target_dir)
-        // Whatever the caller's flags are, a guest gets these. Without SIMD it is several times slower.
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+simd128")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .env_remove("RUSTFLAGS")
+        // Lints are for the workspace, not for what is built on the way.
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("CARGO_BUILD_TARGET")
         .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
         .env("CARGO_PROFILE_RELEASE_LTO", "true")
@@ -40,15 +63,22 @@ pub fn build(folder: &Path, target_dir: &Path, arguments: &[&str]) -> Result<Pat
     if !status.success() {
         return Err(format!("the predictor in {} did not build ({status})", folder.display()));
     }
-    let component = target_dir.join(TARGET).join("release").join(format!("{}.wasm", name.replace('-', "_")));
-    if component.exists() {
-        return Ok(component);
+    let built = target_dir.join(TARGET).join("release").join(format!("{}.wasm", name.replace('-', "_")));
+    if !built.exists() {
+        return Err(format!(
+            "{} built no component {}: its Cargo.toml needs [lib] crate-type = [\"cdylib\"]",
+            folder.display(),
+            built.display()
+        ));
     }
-    Err(format!(
-        "{} built no component {}: its Cargo.toml needs [lib] crate-type = [\"cdylib\"]",
-        folder.display(),
-        component.display()
-    ))
+    if system == System::Open {
+        return Ok(built);
+    }
+    let module = std::fs::read(&built).map_err(|cause| format!("{}: {cause}", built.display()))?;
+    let component = built.with_extension("component.wasm");
+    let made = guest_close::component(&module)?;
+    std::fs::write(&component, made).map_err(|cause| format!("{}: {cause}", component.display()))?;
+    Ok(component)
 }
 
 /// Makes sure that the target's standard library is there.

@@ -1,6 +1,6 @@
 //! The ampoule command, its server and its cloud functions.
 //!
-//! A caller's bytes enter through [`wire`], go to a model, and leave through it again; [`serve`]
+//! A caller's bytes enter through [`ampoule_wire`], go to a model, and leave through it again; [`serve`]
 //! does so over HTTP, `cli` at a terminal, [`lambda`] for the [`event`]s of AWS and [`cloud`] for those
 //! of Google Cloud and Azure. Whole files go through [`rows`]. This crate is the only one that knows of
 //! HTTP, of folders of files and of environment variables.
@@ -12,7 +12,10 @@ pub mod event;
 #[cfg(all(target_os = "linux", target_env = "gnu", not(feature = "cli")))]
 mod glibc;
 #[cfg(feature = "cli")]
-pub mod guest_build;
+#[cfg(feature = "cli")]
+mod guest_build;
+#[cfg(feature = "cli")]
+mod guest_close;
 pub mod job;
 pub mod lambda;
 pub mod lazy;
@@ -23,4 +26,3 @@ pub mod serve;
 pub mod settings;
 pub mod store;
 mod threads;
-pub mod wire;

@@ -16,9 +16,9 @@ use super::input::Laid;
 use super::limits::LimitOptions;
 use super::progress::Objects;
 use crate::job::{Job, JobSettings, Outcome, Share, Step, Sweep};
-use crate::rows::Format;
 use crate::settings::After;
 use crate::store::{Location, Place, Store};
+use ampoule_wire::rows::Format;
 use report::Report;
 
 /// Predicts for every object of a bucket or folder.

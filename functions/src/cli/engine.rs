@@ -31,6 +31,8 @@ enum EngineName {
     /// ONNX Runtime, from --onnxruntime-library; for graphs in ONNX
     #[value(name = "onnxruntime")]
     OnnxRuntime,
+    /// The one that a portable ampoule brings along, in the sandbox: for models whose author is not trusted
+    Portable,
 }
 
 impl EngineOptions {
@@ -42,6 +44,7 @@ impl EngineOptions {
             }
             (EngineName::OnnxRuntime, None) => anyhow::bail!("expected --onnxruntime-library, got none"),
             (EngineName::Native, _) => Ok(Engine::Native),
+            (EngineName::Portable, _) => Ok(Engine::Portable),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use ampoule_host::Fault;
 
-use crate::rows::RowsError;
-use crate::wire::Refusal;
+use ampoule_wire::Refusal;
+use ampoule_wire::rows::RowsError;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

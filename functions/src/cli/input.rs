@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ampoule_host::Manifest;
 use anyhow::{Context as _, bail};
 
-use crate::rows::{self, Batches, Bounds, Format, Keep, Layout};
+use ampoule_wire::rows::{self, Batches, Bounds, Format, Keep, Layout};
 
 /// How predictions are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -38,6 +38,7 @@ fn json(ampoule: &Ampoule) -> String {
         "bytes": ampoule.bytes().len(),
         "graph_bytes": graphs,
         "loaded": ampoule.is_loaded(),
+        "portable": ampoule.is_portable(),
         "manifest": manifest,
     });
     format!("{facts:#}\n")
@@ -59,6 +60,9 @@ fn page(ampoule: &Ampoule) -> String {
     line("digest", &format!("sha256:{}", ampoule.digest()));
     let graphs: u64 = manifest.graphs.iter().map(|graph| graph.bytes).sum();
     line("size", &format!("{} bytes, {graphs} of them graphs", ampoule.bytes().len()));
+    if ampoule.is_portable() {
+        line("engine", "its own: it is portable");
+    }
     for (title, fields) in [("inputs", &manifest.inputs), ("outputs", &manifest.outputs)] {
         let _ = writeln!(page, "{title}");
         let width = fields.iter().map(|field| field.name.chars().count()).max().unwrap_or(0);

@@ -4,7 +4,7 @@ use ampoule_host::{Host, HostConfig, Limits, Reuse};
 
 use super::cache;
 use super::engine::EngineOptions;
-use crate::rows::Bounds;
+use ampoule_wire::rows::Bounds;
 
 /// What a call may use.
 #[derive(Clone, Debug, clap::Args)]
@@ -50,7 +50,7 @@ impl LimitOptions {
 
     /// How files of instances are read.
     pub fn bounds(&self) -> Bounds {
-        Bounds::of(&self.limits())
+        crate::rows::bounds(&self.limits())
     }
 
     fn limits(&self) -> Limits {

@@ -11,7 +11,7 @@ use super::input::{self, Laid};
 use super::limits::LimitOptions;
 use super::outcome::{Spool, print};
 use super::{Exit, progress};
-use crate::rows::{Format, Layout, Writer, Written};
+use ampoule_wire::rows::{Format, Layout, Writer, Written};
 
 /// Predicts for files, a folder, or standard input ("-").
 ///
@@ -90,7 +90,8 @@ impl Predict {
         let mut writer = Writer::new(&layout, manifest, format, out)?;
         for rows in input::rows(file, format, manifest, self.limits.bounds(), layout.keeps())? {
             let mut rows = rows?;
-            let predictions = runtime.block_on(rows.predict(model, self.parameters.as_deref()))?;
+            let predictions =
+                runtime.block_on(crate::rows::predict(&mut rows, model, self.parameters.as_deref()))?;
             for row in &rows.rows {
                 if let Some(refusal) = &row.refused {
                     eprintln!("{}: {}: {refusal}", file.display(), row.place);

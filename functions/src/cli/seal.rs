@@ -1,5 +1,10 @@
 //! `ampoule seal`: a model becomes one file.
 
+#[cfg(feature = "portable")]
+mod portable;
+#[cfg(not(feature = "portable"))]
+#[path = "seal/absent.rs"]
+mod portable;
 mod signature;
 mod source;
 
@@ -12,7 +17,7 @@ use anyhow::Context as _;
 use self::source::Source;
 use super::outcome::{print, publish};
 use super::{Exit, progress};
-use crate::guest_build;
+use crate::guest_build::{self, System};
 
 /// The predictors of models that need no code: for pictures, and for tables.
 const PICTURES: &[u8] = include_bytes!(env!("AMPOULE_PREBUILT_PICTURES"));
@@ -25,6 +30,7 @@ Examples:
   ampoule seal model.onnx                 writes model.wasm
   ampoule seal model.json                 what XGBoost, LightGBM or CatBoost saved
   ampoule seal models/iris -o iris.wasm   models/iris/ampoule.toml says what goes in
+  ampoule seal models/iris --portable     runs by itself too: wasmtime run iris.wasm < rows.jsonl
   ampoule new iris --model model.onnx     writes an ampoule.toml to begin with")]
 pub struct Seal {
     /// An ONNX model; XGBoost's .json or .ubj, LightGBM's .txt, CatBoost's .json; an ampoule.toml, or a folder that holds
@@ -37,12 +43,29 @@ pub struct Seal {
     /// The model's name, instead of the manifest's or the file's
     #[arg(long)]
     name: Option<String>,
+    /// Puts an engine in that has the model ready: the file runs wherever components run. As a command (wasmtime run), or
+    /// for HTTP (wasmtime serve)
+    #[arg(long, value_name = "FRONT", num_args = 0..=1, default_missing_value = "run", require_equals = true)]
+    portable: Option<Front>,
+}
+
+/// How a portable ampoule is asked. One file can't be both: a runtime gives each what the other lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Front {
+    /// A command, as `ampoule predict` is one
+    Run,
+    /// An HTTP server's handler, as `ampoule serve` answers
+    Http,
 }
 
 impl Seal {
     pub fn run(self) -> anyhow::Result<Exit> {
         let spinner = progress::spinner(format!("sealing {}", self.model.display()));
         let sealed = seal_path(&self.model, self.name.as_deref())?;
+        let sealed = match self.portable {
+            Some(front) => portable::portable(&sealed, front)?,
+            None => sealed,
+        };
         spinner.finish_and_clear();
         let output = self.output.unwrap_or_else(|| PathBuf::from(format!("{}.wasm", sealed.manifest().name)));
         publish(&output, sealed.bytes())?;
@@ -87,7 +110,7 @@ fn component(path: &Path) -> anyhow::Result<Vec<u8>> {
     let built;
     let file = if path.is_dir() {
         let target = path.join("target");
-        built = guest_build::build(path, &target, &[]).map_err(anyhow::Error::msg)?;
+        built = guest_build::build(path, &target, &[], System::Closed).map_err(anyhow::Error::msg)?;
         &built
     } else {
         path

@@ -12,7 +12,7 @@ use super::Function;
 use crate::event::Notice;
 use crate::job::{ObjectName, Outcome, Share};
 use crate::serve::Refusal;
-use crate::wire::quoted;
+use ampoule_wire::quoted;
 
 /// Does what a notice asks for.
 pub async fn answer(function: &Function, notice: Notice) -> Response {

@@ -20,9 +20,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Entry, PREDICTIONS, rebuilt};
-use crate::rows::Format;
 use crate::serve::{Refusal, read_body};
-use crate::wire::quoted;
+use ampoule_wire::quoted;
+use ampoule_wire::rows::Format;
 
 /// The names that `function.json` gives to outputs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::sent::Malformed;
 use super::{pubsub, storage};
 use crate::event::Notice;
-use crate::wire::quoted;
+use ampoule_wire::quoted;
 
 /// Reads an event; its context stands in `context`, or beside the data.
 ///

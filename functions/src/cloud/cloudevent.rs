@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::sent::{Malformed, content_type};
 use super::{pubsub, storage};
 use crate::event::Notice;
-use crate::wire::media::essence;
-use crate::wire::quoted;
+use ampoule_wire::media::essence;
+use ampoule_wire::quoted;
 
 /// How an event travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

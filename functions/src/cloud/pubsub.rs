@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::sent::{Malformed, header};
 use super::storage;
 use crate::event::Notice;
-use crate::wire::quoted;
+use ampoule_wire::quoted;
 
 /// Whether the headers are those of a push without envelope and with its metadata.
 pub fn is_unwrapped(headers: &HeaderMap) -> bool {

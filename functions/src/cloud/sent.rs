@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 use super::{background, cloudevent, pubsub, storage};
 use crate::event::Notice;
-use crate::wire::media::essence;
-use crate::wire::quoted;
+use ampoule_wire::media::essence;
+use ampoule_wire::quoted;
 
 /// What a request to a cloud function is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::sent::Malformed;
 use crate::event::Notice;
 use crate::job::ObjectName;
-use crate::wire::quoted;
+use ampoule_wire::quoted;
 
 /// What the resource of an object says it is.
 pub const KIND: &str = "storage#object";

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{Keys, Unreadable, parse};
-use crate::wire::quoted;
+use ampoule_wire::quoted;
 
 pub use reply::Reply;
 

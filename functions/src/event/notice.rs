@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{Keys, Unreadable, parse};
 use crate::job::ObjectName;
-use crate::wire::quoted;
+use ampoule_wire::quoted;
 
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Unreadable, notice, parse};
 use crate::job::{ObjectName, Outcome};
-use crate::wire::quoted;
+use ampoule_wire::quoted;
 
 /// The tasks of one call.
 #[derive(Debug)]

@@ -8,9 +8,9 @@ use super::predict::Prediction;
 use super::publish::{Agreement, Proof, Publication, publish};
 use super::spool::Spooled;
 use super::trouble::{Stage, Trouble};
-use crate::rows::Format;
 use crate::settings::After;
 use crate::store::{Object, Version};
+use ampoule_wire::rows::Format;
 
 /// Puts an object that can't be predicted on record; where inputs leave, it leaves too, once a copy is
 /// safe.

@@ -10,10 +10,10 @@ use super::run::Job;
 use super::spool::Spooled;
 use super::trouble::{Stage, Trouble};
 use super::{Outcome, dead};
-use crate::rows::Format;
 use crate::settings::After;
 use crate::store::retry::Retry;
 use crate::store::{Object, StoreError};
+use ampoule_wire::rows::Format;
 
 /// The code of an object whose bytes came damaged whenever they were read.
 pub const CORRUPT: &str = "corrupt_object";

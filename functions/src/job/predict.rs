@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use super::input::{Input, Reader, reader};
 use super::spool::{Spool, Spooled};
 use super::trouble::{Stage, Trouble};
-use crate::rows::{self, Bounds, Format, Layout, Rows, RowsError, WriteError, Writer};
-use crate::wire::{Refusal, media};
+use ampoule_wire::rows::{self, Format, Layout, Rows, RowsError, WriteError, Writer};
+use ampoule_wire::{Refusal, media};
 
 /// How often a call is tried that a predictor's trap or deadline ended.
 const TRAPS: u32 = 2;
@@ -117,7 +117,7 @@ fn read(
     let mut writer = Writer::new(&caller.layout, manifest, format, &mut spool)?;
     let mut running: VecDeque<JoinHandle<Result<(Rows, Batch), Trouble>>> = VecDeque::new();
     let mut first = None;
-    let (bounds, keep) = (Bounds::of(limits), caller.layout.keeps());
+    let (bounds, keep) = (crate::rows::bounds(limits), caller.layout.keeps());
     let batches = match format {
         Format::Parquet => rows::read_file(manifest, format, bounds, keep, on_disk(input)?)?,
         _ => rows::read(manifest, format, bounds, keep, input)?,
@@ -172,7 +172,7 @@ impl Caller {
             tried += 1;
             let mut rows = rows.clone();
             let place = self.calls.acquire().await.map_err(|closed| Trouble::Failed(closed.to_string()))?;
-            let outcome = rows.predict(&self.model, self.parameters.as_deref()).await;
+            let outcome = crate::rows::predict(&mut rows, &self.model, self.parameters.as_deref()).await;
             drop(place);
             let error = match outcome {
                 Ok(predictions) => return Ok((rows, predictions)),

@@ -19,11 +19,11 @@ use super::settings::{After, JobSettings, short};
 use super::sweep::Sweep;
 use super::trouble::Trouble;
 use super::{ObjectName, Outcome, Share, Totals, Work};
-use crate::rows::Format;
 use crate::settings::Settings;
 use crate::store::retry::Retry;
 use crate::store::{Cloud, Object, Store};
 use crate::threads;
+use ampoule_wire::rows::Format;
 
 /// One model and one set of settings over two stores. Cheap to clone; all clones are one job.
 #[derive(Clone, Debug)]

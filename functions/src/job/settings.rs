@@ -4,8 +4,8 @@ use ampoule_host::sha256_hex;
 use serde_json::json;
 
 use super::keys::Keys;
-use crate::rows::{Format, Layout};
 pub use crate::settings::After;
+use ampoule_wire::rows::{Format, Layout};
 
 /// What a job is told.
 #[derive(Clone, Debug)]

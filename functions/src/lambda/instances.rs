@@ -6,8 +6,8 @@ use std::io::Cursor;
 use ampoule_host::{Batch, Column, Error, Fault, Field, Manifest, Model, Numeric, Values};
 use futures::StreamExt as _;
 
-use crate::rows::{self, Bounds, Format, Keep, RowsError};
-use crate::wire::{self, Code, Refusal, encode, media};
+use ampoule_wire::rows::{self, Bounds, Format, Keep, RowsError};
+use ampoule_wire::{self as wire, Code, Refusal, encode, media};
 
 /// One instance, as it came.
 pub enum Instance<'a> {
@@ -52,7 +52,7 @@ pub async fn predict(model: &Model, instances: Vec<Instance<'_>>) -> Vec<Predict
             *result = Some(refuse(refusal));
         }
     }
-    let bounds = Bounds::of(model.host().limits());
+    let bounds = crate::rows::bounds(model.host().limits());
     for (texts, format) in [(lines, Format::Jsonl), (table.written(), Format::Csv)] {
         texts.read(model.manifest(), format, bounds, &mut calls, &mut results);
     }

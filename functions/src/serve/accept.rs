@@ -4,7 +4,7 @@ use ampoule_host::{Batch, Field, Form, Media};
 use axum::http::{HeaderMap, StatusCode, header};
 
 use super::refusal::Refusal;
-use crate::wire::media;
+use ampoule_wire::media;
 
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::refusal::Refusal;
 use super::sagemaker;
-use crate::rows::{FirstRecord, read_table};
-use crate::wire::{self, Code, Decoder, Filler, media};
+use ampoule_wire::rows::{FirstRecord, read_table};
+use ampoule_wire::{self as wire, Code, Decoder, Filler, media};
 
 /// What a body is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::body::{self, Bounds};
 use super::form::Form;
 use super::refusal::Refusal;
 use super::{Served, Service};
-use crate::wire::encode;
+use ampoule_wire::encode;
 
 /// Whose ways a route follows where they differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use ampoule_host::{Error, Fault, Limit};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::wire;
+use ampoule_wire as wire;
 
 /// A request that got no prediction.
 #[derive(Clone, Debug)]

@@ -1,9 +1,10 @@
 //! [`Booster`]: an imported model ready to run: its kernel, and its answers as tensors.
 
-use tract_onnx::prelude::{Datum, TractError};
+use tract_data::prelude::{Datum, TractError};
 
+use crate::arguments::in_order;
 use crate::forest::{Arithmetic, Compare, Ensemble, Link, Real, RowType, Rows, Scores};
-use crate::import::{Answer, Decision, Import, Labels, Linear, Model, Probabilities};
+use crate::import::{Answer, Decision, Import, Labels, Linear, Model, Probabilities, import_compact};
 use crate::signature::{Description, Dim, TensorInfo};
 use crate::{Dtype, Error, ErrorKind, Tensor};
 
@@ -27,6 +28,45 @@ pub(crate) struct Booster {
 enum Kernel {
     Trees(Box<Ensemble>),
     Linear(Linear),
+}
+
+/// A booster in the form of [`compact`](crate::compact), and what runs it: a [`Graph`](crate::Graph) of that alone, so that a program
+/// which loads nothing else is small, as no reader of models and no other operator is linked.
+pub struct CompactBooster {
+    inputs: Vec<TensorInfo>,
+    outputs: Vec<TensorInfo>,
+    booster: Booster,
+}
+
+impl CompactBooster {
+    /// # Errors
+    ///
+    /// `InvalidModel` for bytes that [`compact`](crate::compact) did not make.
+    pub fn load(bytes: &[u8]) -> Result<Self, Error> {
+        let import = import_compact(bytes)?;
+        let Description { inputs, outputs, .. } = describe(&import, Margin::Without);
+        Ok(Self { inputs, outputs, booster: Booster::new(import, Margin::Without)? })
+    }
+
+    /// The one input, `input`.
+    pub fn inputs(&self) -> &[TensorInfo] {
+        &self.inputs
+    }
+
+    /// As [`Graph::outputs`](crate::Graph::outputs).
+    pub fn outputs(&self) -> &[TensorInfo] {
+        &self.outputs
+    }
+
+    /// As [`Graph::run`](crate::Graph::run), with the same bits.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a name that is missing, unknown or given twice, and for a dtype or shape other than the declared.
+    pub fn run(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, Error> {
+        let answers = self.booster.run(&in_order(&self.inputs, inputs)?[0])?;
+        Ok(self.outputs.iter().map(|info| info.name.clone()).zip(answers).collect())
+    }
 }
 
 /// What the graph of a booster says about itself. Its one input is `input`, `[N, F]`.

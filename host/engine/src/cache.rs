@@ -9,11 +9,14 @@ use crate::batch::independent;
 use crate::plan::Plan;
 use crate::profile::Clock;
 use crate::read::Reader;
+use crate::signature::Description;
 use crate::steps::{Rehearsal, Steps};
 use crate::{Error, Tensor};
 
 pub(crate) struct Cache {
-    reader: Reader,
+    description: Description,
+    /// What plans are made of; `None` once none is to be made any more
+    reader: Option<Reader>,
     /// Whether the pictures of a batch are computed one by one, with one plan for batches of every size
     independent: bool,
     /// What runs the shapes that there is no plan for, made when they are first seen
@@ -50,7 +53,8 @@ impl Cache {
         let graph = reader.proto.graph.as_ref();
         let independent = graph.is_some_and(|graph| independent(graph, &reader.description));
         Self {
-            reader,
+            description: reader.description.clone(),
+            reader: Some(reader),
             independent,
             steps: OnceLock::new(),
             entries: ArcSwap::default(),
@@ -105,9 +109,9 @@ impl Cache {
     fn run_whole(&self, inputs: &[Tensor]) -> Answer {
         let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
         self.get(&shapes, false, |way| match (way, self.steps()) {
-            (Way::Steps, Some(steps)) => steps.run(&self.reader.description, inputs),
+            (Way::Steps, Some(steps)) => steps.run(&self.description, inputs),
             (Way::Steps, None) => Err(Error::unsupported("there is no plan")),
-            (Way::Plan(plan), _) => plan.run(inputs, &self.reader.description.outputs),
+            (Way::Plan(plan), _) => plan.run(inputs, &self.description.outputs),
         })
     }
 
@@ -118,7 +122,7 @@ impl Cache {
         }
         let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
         self.get(&shapes, false, |way| match (way, self.steps()) {
-            (Way::Steps, Some(steps)) => steps.measure(clock, &self.reader.description, inputs),
+            (Way::Steps, Some(steps)) => steps.measure(clock, &self.description, inputs),
             (Way::Steps, None) => Err(Error::unsupported("there is no plan")),
             (Way::Plan(plan), _) => plan.measure(clock, inputs),
         })
@@ -134,8 +138,24 @@ impl Cache {
         self.get(shapes, true, |_| Ok(()))
     }
 
+    /// The shapes that there are plans for.
+    pub(crate) fn planned(&self) -> Vec<Vec<Vec<usize>>> {
+        let planned = |entry: &&Arc<Entry>| matches!(entry.plan.get(), Some(Ok(_)));
+        self.entries.load().iter().filter(planned).map(|entry| entry.shapes.clone()).collect()
+    }
+
+    /// Lets go of what plans are made of, if there are some and one serves batches of every size.
+    pub(crate) fn freeze(&mut self) {
+        let needed = |entry: &Arc<Entry>| matches!(entry.plan.get(), Some(Ok(Way::Steps)));
+        let entries = self.entries.load();
+        if self.independent && !entries.is_empty() && !entries.iter().any(needed) {
+            self.reader = None;
+        }
+    }
+
     fn steps(&self) -> Option<&Steps> {
-        self.steps.get_or_init(|| Steps::new(&self.reader.proto, &self.reader.onnx).ok()).as_ref()
+        let reader = self.reader.as_ref();
+        self.steps.get_or_init(|| reader.and_then(|read| Steps::new(&read.proto, &read.onnx).ok())).as_ref()
     }
 
     fn get<T>(
@@ -160,12 +180,16 @@ impl Cache {
 
     /// Steps only where values may decide shapes: a graph of floats alone that has no plan has none for its shapes.
     fn way(&self, shapes: &[&[usize]]) -> Result<Way, Error> {
-        let error = match Plan::build(&self.reader, Some(shapes)) {
+        let Some(reader) = &self.reader else {
+            let planned: Vec<String> = self.planned().iter().map(|shapes| list(shapes)).collect();
+            return Err(Error::input(format!("it was sealed for {} alone", planned.join(" or "))));
+        };
+        let error = match Plan::build(reader, Some(shapes)) {
             Ok(plan) => return Ok(Way::Plan(Box::new(plan))),
             Err(error) => error,
         };
         let Some(steps) = self.steps() else { return Err(error) };
-        match steps.rehearse(&self.reader.description, shapes) {
+        match steps.rehearse(&self.description, shapes) {
             Rehearsal::Failed(_) => Err(error),
             Rehearsal::Passed | Rehearsal::Unknown => Ok(Way::Steps),
         }
@@ -232,7 +256,7 @@ fn find(entries: &[Arc<Entry>], shapes: &[&[usize]]) -> Option<Arc<Entry>> {
 }
 
 /// `[1, 4, 256, 256] and [1]`.
-fn list(shapes: &[&[usize]]) -> String {
-    let shapes: Vec<String> = shapes.iter().map(|shape| format!("{shape:?}")).collect();
+fn list<S: AsRef<[usize]>>(shapes: &[S]) -> String {
+    let shapes: Vec<String> = shapes.iter().map(|shape| format!("{:?}", shape.as_ref())).collect();
     shapes.join(" and ")
 }

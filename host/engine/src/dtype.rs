@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tract_onnx::prelude::DatumType;
+use tract_data::prelude::DatumType;
 
 /// The element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

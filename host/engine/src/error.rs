@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tract_onnx::prelude::TractError;
+use tract_data::TractError;
 
 /// Whose fault an [`Error`] is. The same call fails again in every case: no retry is of use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -29,6 +29,7 @@ mod walk;
 pub(crate) use ensemble::{Ensemble, RowType, Rows, Scores};
 pub(crate) use link::Link;
 pub(crate) use real::Real;
+#[cfg(feature = "graphs")]
 pub(crate) use threads::allow;
 
 /// An ensemble. Not yet checked: see [`Forest::check`].

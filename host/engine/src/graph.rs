@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::arguments::{fits, in_order};
 use crate::booster::{self, Booster, Margin};
 use crate::cache::Cache;
 use crate::engine::Engine;
@@ -25,6 +26,10 @@ pub struct LoadOptions {
     /// Shapes to plan for at load and for good, each entry one shape per input in the file's order. Without effect
     /// where one plan serves every shape
     pub warm: Vec<Vec<Vec<usize>>>,
+    /// Whether `warm` is all that is ever asked for, with batches of any size: then what plans are made of is let go of, and
+    /// other shapes are refused. Without effect where one plan serves every shape, where `warm` is empty, and where
+    /// the pictures of a batch are not computed each by itself
+    pub only_warm: bool,
     /// Whether boosters give their raw scores too; without effect on ONNX
     pub margin: Margin,
     /// Threads that one call may use for an ensemble of trees, the caller's among them: 1. A call of few rows
@@ -40,6 +45,7 @@ impl Default for LoadOptions {
             max_model_bytes: i32::MAX as usize,
             max_plans: 8,
             warm: Vec::new(),
+            only_warm: false,
             margin: Margin::Without,
             threads: 1,
             engine: Engine::Native,
@@ -131,8 +137,11 @@ impl Graph {
                 Plans::PerShape(Box::new(Cache::new(reader, options.max_plans)))
             }
         };
-        let graph = Self { inputs, outputs, plans, threads: options.threads };
+        let mut graph = Self { inputs, outputs, plans, threads: options.threads };
         options.warm.iter().try_for_each(|shapes| graph.prepare(shapes))?;
+        if let (Plans::PerShape(cache), true) = (&mut graph.plans, options.only_warm) {
+            cache.freeze();
+        }
         Ok(graph)
     }
 
@@ -192,6 +201,12 @@ impl Graph {
         matches!(self.plans, Plans::PerShape(_))
     }
 
+    /// The shapes that were planned for, for each one shape for each input; a batch counts as 1 where its pictures are
+    /// computed each by itself. Empty where one plan serves every shape.
+    pub fn planned(&self) -> Vec<Vec<Vec<usize>>> {
+        if let Plans::PerShape(cache) = &self.plans { cache.planned() } else { Vec::new() }
+    }
+
     /// Runs the graph. `inputs` in any order, matched by name; the outputs come in the order of
     /// [`Graph::outputs`], each with its declared dtype.
     ///
@@ -215,7 +230,7 @@ impl Graph {
         inputs: Vec<(String, Tensor)>,
         helpers: usize,
     ) -> Result<Vec<(String, Tensor)>, Error> {
-        let inputs = self.in_order(inputs)?;
+        let inputs = in_order(&self.inputs, inputs)?;
         match self.threads.max(helpers + 1) {
             1 => self.compute(&inputs, helpers),
             threads => allow(threads, || self.compute(&inputs, helpers)),
@@ -242,7 +257,7 @@ impl Graph {
     ///
     /// As [`Graph::run`].
     pub fn profile(&self, inputs: Vec<(String, Tensor)>, runs: usize) -> Result<Profile, Error> {
-        let (inputs, runs) = (self.in_order(inputs)?, runs.max(1));
+        let (inputs, runs) = (in_order(&self.inputs, inputs)?, runs.max(1));
         let measure = |clock: &Clock| match &self.plans {
             Plans::One(plan) => plan.measure(clock, &inputs),
             Plans::PerShape(cache) => cache.measure(clock, &inputs),
@@ -287,71 +302,9 @@ impl Graph {
             Plans::PerShape(cache) => cache.keep(&shapes.iter().map(Vec::as_slice).collect::<Vec<_>>()),
         }
     }
-
-    fn in_order(&self, given: Vec<(String, Tensor)>) -> Result<Vec<Tensor>, Error> {
-        let mut slots = vec![None; self.inputs.len()];
-        for (name, tensor) in given {
-            let Some(at) = self.inputs.iter().position(|info| info.name == name) else {
-                let names: Vec<String> = self.inputs.iter().map(|info| format!("{:?}", info.name)).collect();
-                return Err(Error::input(format!(
-                    "input {name:?} is unknown, expected {}",
-                    names.join(", ")
-                )));
-            };
-            if slots[at].replace(tensor).is_some() {
-                return Err(Error::input(format!("input {name:?} is given twice")));
-            }
-        }
-        let mut inputs = Vec::with_capacity(slots.len());
-        for (info, slot) in self.inputs.iter().zip(slots) {
-            let name = &info.name;
-            let tensor: Tensor =
-                slot.ok_or_else(|| Error::input(format!("input {name:?} is missing, expected {info}")))?;
-            if tensor.dtype() != info.dtype || !fits(info, tensor.shape()) {
-                let (dtype, shape) = (tensor.dtype(), tensor.shape());
-                return Err(Error::input(format!("input {name:?}: expected {info}, got {dtype}{shape:?}")));
-            }
-            inputs.push(tensor);
-        }
-        self.same_symbols(&inputs)?;
-        Ok(inputs)
-    }
-
-    /// A symbol stands for one number in a call, in whichever inputs it occurs.
-    fn same_symbols(&self, inputs: &[Tensor]) -> Result<(), Error> {
-        let dims = || {
-            self.inputs
-                .iter()
-                .zip(inputs)
-                .flat_map(|(i, t)| i.shape.iter().zip(t.shape()).map(move |d| (i, d)))
-        };
-        for (at, (info, (dim, &got))) in dims().enumerate() {
-            let Dim::Symbol(symbol) = dim else { continue };
-            if symbol == "?" {
-                continue;
-            }
-            if let Some((first, (_, &expected))) = dims().take(at).find(|(_, (d, n))| *d == dim && **n != got)
-            {
-                return Err(Error::input(format!(
-                    "input {:?}: expected {info} with {symbol} = {expected} as in input {:?}, got {symbol} = {got}",
-                    info.name, first.name
-                )));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// `None` for ONNX.
 pub(crate) fn read_booster(bytes: &[u8]) -> Result<Option<Import>, Error> {
     Format::of(bytes)?.map(|format| import(bytes, format)).transpose()
-}
-
-pub(crate) fn fits(info: &TensorInfo, shape: &[usize]) -> bool {
-    info.shape.len() == shape.len()
-        && info
-            .shape
-            .iter()
-            .zip(shape)
-            .all(|(dim, &got)| if let Dim::Fixed(n) = dim { *n == got } else { true })
 }

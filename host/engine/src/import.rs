@@ -174,7 +174,7 @@ pub(crate) fn import(bytes: &[u8], format: Format) -> Result<Import, Error> {
         Format::XgboostUbjson => xgboost::ubjson(bytes),
         Format::Lightgbm => lightgbm::read(bytes),
         Format::Catboost => catboost::read(bytes),
-        Format::Compact => sealed::read(bytes),
+        Format::Compact => return import_compact(bytes),
     }?;
     import.check()?;
     Ok(import)
@@ -191,6 +191,22 @@ pub fn compact(bytes: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         None | Some(Format::Compact) => Ok(None),
         Some(format) => import(bytes, format).map(|import| Some(sealed::write(&import))),
     }
+}
+
+/// Whether `bytes` are what [`compact`] gives; whether they are whole is seen when they are loaded.
+pub fn is_compact(bytes: &[u8]) -> bool {
+    bytes.starts_with(sealed::MAGIC)
+}
+
+/// As [`import`], of the compact form alone.
+///
+/// # Errors
+///
+/// `InvalidModel` for anything else.
+pub(crate) fn import_compact(bytes: &[u8]) -> Result<Import, Error> {
+    let import = sealed::read(bytes)?;
+    import.check()?;
+    Ok(import)
 }
 
 impl Import {

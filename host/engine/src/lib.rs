@@ -74,38 +74,61 @@
 //! - Bit-equal answers between processors, between plans for different shapes, or with other engines.
 //! - Output dims: those in [`Graph::outputs`] are what the file claims; [`Graph::run`] returns what was computed.
 
+#![cfg_attr(not(feature = "graphs"), allow(dead_code, reason = "what runs graphs alone"))]
+
+mod arguments;
+#[cfg(feature = "graphs")]
 mod batch;
 mod booster;
+#[cfg(feature = "graphs")]
 mod cache;
+#[cfg(feature = "graphs")]
 mod conv;
 mod dtype;
+#[cfg(feature = "graphs")]
 mod engine;
 mod error;
 mod forest;
+#[cfg(feature = "graphs")]
 mod graph;
+#[cfg(feature = "graphs")]
 mod hold;
 mod import;
+#[cfg(feature = "graphs")]
 mod kernels;
 mod narrow;
+pub mod nn;
+#[cfg(feature = "graphs")]
 mod onnxruntime;
+#[cfg(feature = "graphs")]
 mod ops;
+#[cfg(feature = "graphs")]
 mod plan;
+#[cfg(feature = "graphs")]
 mod precision;
+#[cfg(feature = "graphs")]
 mod profile;
+#[cfg(feature = "graphs")]
 mod read;
+#[cfg(feature = "graphs")]
 mod sample;
 mod signature;
+#[cfg(feature = "graphs")]
 mod steps;
 mod tensor;
 mod weigh;
 
-pub use booster::Margin;
+pub use booster::{CompactBooster, Margin};
 pub use dtype::Dtype;
+#[cfg(feature = "graphs")]
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};
+#[cfg(feature = "graphs")]
 pub use graph::{Graph, LoadOptions};
-pub use import::{Feature, FeatureKind, Task, compact};
+pub use import::{Feature, FeatureKind, Task, compact, is_compact};
+#[cfg(feature = "graphs")]
 pub use onnxruntime::OnnxRuntime;
+#[cfg(feature = "graphs")]
 pub use profile::{Implementation, NodeTime, OperatorTime, Profile};
 pub use signature::{Description, Dim, TensorInfo};
 pub use tensor::Tensor;

@@ -1,13 +1,16 @@
 //! [`Tensor`]: an immutable, dense, row-major array, shared when cloned.
 
 mod elements;
+#[cfg(feature = "graphs")]
+mod proto;
 mod text;
 
+#[cfg(feature = "graphs")]
 pub(crate) use elements::volume;
 
 use std::sync::Arc;
 
-use tract_onnx::prelude as tract;
+use tract_data::prelude as tract;
 
 use crate::{Dtype, Error};
 
@@ -87,8 +90,9 @@ impl Tensor {
     }
 
     /// `None` if tract holds it in a form or dtype that cannot leave the graph.
-    pub(crate) fn from_tract(value: tract::TValue) -> Option<Self> {
-        use tract_onnx::tract_hir::internal::IntoArcTensor;
+    #[cfg(feature = "graphs")]
+    pub(crate) fn from_tract(value: tract_onnx::prelude::TValue) -> Option<Self> {
+        use tract_onnx::prelude::IntoArcTensor;
         let dtype = Dtype::from_tract(value.datum_type())?;
         value.is_plain_ram().then(|| Self { inner: value.into_arc_tensor(), dtype })
     }
@@ -97,7 +101,8 @@ impl Tensor {
         &self.inner
     }
 
-    pub(crate) fn to_tract(&self) -> tract::TValue {
+    #[cfg(feature = "graphs")]
+    pub(crate) fn to_tract(&self) -> tract_onnx::prelude::TValue {
         use tract_onnx::prelude::IntoTValue;
         self.inner.clone().into_tvalue()
     }

@@ -4,6 +4,9 @@
 //! `ampoule:manifest` (canonical JSON), one `ampoule:graph/NAME` per graph (the model's file), and
 //! `ampoule:loaded` where the predictor's `load` was run at seal time.
 //!
+//! A portable one is put together from components: an engine with the graphs ready in its memory, and the predictor,
+//! in which an empty `ampoule:predictor` stands, so that a host can take it out.
+//!
 //! A package holds it without the predictor, whose precompiled code lies beside it: then `ampoule:packed`
 //! is the digest of the sealed file.
 
@@ -19,6 +22,8 @@ pub(crate) const MANIFEST_SECTION: &str = "ampoule:manifest";
 pub(crate) const GRAPH_SECTION: &str = "ampoule:graph/";
 /// Stands in a file whose predictor was snapshotted after its `load`; it is empty.
 pub(crate) const LOADED_SECTION: &str = "ampoule:loaded";
+/// Stands in the predictor of a portable file; it is empty.
+pub(crate) const PREDICTOR_SECTION: &str = "ampoule:predictor";
 /// Stands in a file without a predictor: the digest of the one that had it.
 pub(crate) const PACKED_SECTION: &str = "ampoule:packed";
 /// Characters of a digest.
@@ -35,6 +40,8 @@ pub struct Ampoule {
     graphs: Vec<std::ops::Range<usize>>,
     loaded: bool,
     packed: bool,
+    /// Where the predictor lies in a portable file.
+    predictor: Option<std::ops::Range<usize>>,
 }
 
 impl Ampoule {
@@ -70,12 +77,24 @@ impl Ampoule {
         let mut named = Vec::new();
         let (mut loaded, mut code) = (false, false);
         let mut packed = None;
+        let (mut part, mut predictor) = (0..0, None);
         let mut depth = 0usize;
         for payload in wasmparser::Parser::new(0).parse_all(&bytes) {
             match payload.map_err(|cause| refuse(cause.to_string()))? {
-                wasmparser::Payload::ModuleSection { .. } | wasmparser::Payload::ComponentSection { .. } => {
+                wasmparser::Payload::ModuleSection { unchecked_range, .. }
+                | wasmparser::Payload::ComponentSection { unchecked_range, .. } => {
                     code = true;
+                    if depth == 0 {
+                        part = unchecked_range;
+                    }
                     depth += 1;
+                }
+                wasmparser::Payload::CustomSection(section)
+                    if depth == 1
+                        && section.name() == PREDICTOR_SECTION
+                        && predictor.replace(part.clone()).is_some() =>
+                {
+                    return Err(refuse("two predictors".to_owned()));
                 }
                 wasmparser::Payload::End(_) => depth = depth.saturating_sub(1),
                 wasmparser::Payload::CustomSection(section) if depth == 0 => {
@@ -120,7 +139,7 @@ impl Ampoule {
             let _ = digest.set(String::from_utf8_lossy(text).into_owned());
         }
         let packed = packed.is_some();
-        Ok(Self { bytes, digest, manifest, manifest_text, graphs, loaded, packed })
+        Ok(Self { bytes, digest, manifest, manifest_text, graphs, loaded, packed, predictor })
     }
 
     /// Sha256 of the whole sealed file, lower-case hex.
@@ -166,6 +185,17 @@ impl Ampoule {
     /// Whether it came without its predictor.
     pub fn is_packed(&self) -> bool {
         self.packed
+    }
+
+    /// Whether it brings an engine along.
+    pub fn is_portable(&self) -> bool {
+        self.predictor.is_some()
+    }
+
+    /// The component that a host with engines of its own runs.
+    #[cfg(feature = "seal")]
+    pub(crate) fn predictor(&self) -> &[u8] {
+        self.predictor.clone().map_or(&self.bytes, |range| &self.bytes[range])
     }
 
     /// The file without its predictor, for a package.

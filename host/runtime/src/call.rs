@@ -8,9 +8,9 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Trap};
 
 use crate::Error;
-use crate::batch::Batch;
 use crate::limits::{Limit, Limits};
 use crate::nn::LoadedGraph;
+use ampoule_wire::Batch;
 
 /// The predictions of one call.
 #[derive(Debug)]

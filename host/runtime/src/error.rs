@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::batch::{Failure, Fault as GuestFault};
 use crate::limits::Limit;
+use ampoule_wire::{Failure, FailureFault as GuestFault, InvalidManifest};
 
 /// Whose fault an [`Error`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum Error {
     #[error("predictor: {0}")]
     Contract(String),
     /// The predictor's own answer: no prediction, and why.
-    #[error("{}", describe(.0))]
+    #[error("{}", .0.describe())]
     Failure(Failure),
     /// The predictor trapped: a bug in it.
     #[error("the predictor trapped: {0}")]
@@ -55,8 +55,20 @@ pub enum Error {
     NotPrecompiled(String),
     #[error("graph \"{name}\"")]
     Graph { name: String, source: ampoule_engine::Error },
+    /// The engine that is sealed in, for the portable form, can't make the graph ready.
+    #[error("graph \"{graph}\" in the sandbox: {why}")]
+    Portable { graph: String, why: String },
+    /// The sandbox's own engine is asked for, and the file brings none.
+    #[error("{0} brings no engine along: expected an ampoule that was sealed with --portable")]
+    NotPortable(String),
     #[error("sandbox: {0}")]
     Sandbox(String),
+}
+
+impl From<InvalidManifest> for Error {
+    fn from(invalid: InvalidManifest) -> Self {
+        Self::Manifest(invalid.0)
+    }
 }
 
 impl Error {
@@ -92,7 +104,8 @@ impl Error {
             },
             Self::Overloaded { .. } => "overloaded",
             Self::NotPrecompiled(_) => "not_precompiled",
-            Self::Graph { .. } => "invalid_graph",
+            Self::Graph { .. } | Self::Portable { .. } => "invalid_graph",
+            Self::NotPortable(_) => "not_portable",
             Self::Sandbox(_) => "sandbox",
         }
     }
@@ -100,20 +113,4 @@ impl Error {
     pub(crate) fn sandbox(cause: &wasmtime::Error) -> Self {
         Self::Sandbox(format!("{cause:#}"))
     }
-}
-
-fn describe(failure: &Failure) -> String {
-    let mut text = String::new();
-    if let Some(instance) = failure.instance {
-        text.push_str(&format!("instances[{instance}]: "));
-    }
-    text.push_str(&failure.message);
-    if let Some(expected) = &failure.expected {
-        text.push_str(&format!(": expected {expected}"));
-    }
-    if let Some(actual) = &failure.actual {
-        text.push_str(if failure.expected.is_some() { ", got " } else { ": got " });
-        text.push_str(actual);
-    }
-    text
 }

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
+use ampoule_engine::OnnxRuntime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::Linker;
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::call::Sandbox;
 use crate::model::Unopened;
@@ -39,7 +40,31 @@ pub struct HostConfig {
     /// Where precompiled code is kept; without it, every start compiles.
     pub cache: Option<PathBuf>,
     /// What runs the graphs.
-    pub graphs: ampoule_engine::Engine,
+    pub graphs: Engine,
+}
+
+/// What runs the graphs of ampoules.
+#[derive(Clone, Debug, Default)]
+pub enum Engine {
+    /// This library's own, in the process
+    #[default]
+    Native,
+    /// ONNX Runtime, in the process; boosters are refused
+    OnnxRuntime(OnnxRuntime),
+    /// The one that a portable ampoule brings along, in the sandbox: for models whose author is not trusted. Ampoules
+    /// that bring none are refused
+    Portable,
+}
+
+impl Engine {
+    /// What runs graphs outside of the sandbox.
+    pub(crate) fn outside(&self) -> Option<ampoule_engine::Engine> {
+        match self {
+            Self::Native => Some(ampoule_engine::Engine::Native),
+            Self::OnnxRuntime(library) => Some(ampoule_engine::Engine::OnnxRuntime(library.clone())),
+            Self::Portable => None,
+        }
+    }
 }
 
 /// What happens to a sandbox after its call.
@@ -59,12 +84,12 @@ pub struct Host {
 }
 
 pub(crate) struct Inner {
-    pub engine: Engine,
+    pub engine: wasmtime::Engine,
     pub linker: Linker<Sandbox>,
     pub limits: Arc<Limits>,
     pub reuse: Reuse,
     pub cache: Option<Arc<Cache>>,
-    pub graphs: ampoule_engine::Engine,
+    pub graphs: Engine,
     /// Shared by the computes of all models.
     pub cores: Arc<nn::Cores>,
     places: Arc<Semaphore>,
@@ -88,14 +113,15 @@ impl Host {
     /// As theirs.
     pub fn with_model(config: HostConfig, path: &Path) -> Result<Model, Error> {
         let cache = open_cache(config.cache.as_deref())?;
+        let engine = config.graphs.clone();
         let (host, read) =
-            beside(|| Unopened::read(path, cache.as_deref()), || Self::on(config, cache.clone()));
+            beside(|| Unopened::read(path, cache.as_deref(), &engine), || Self::on(config, cache.clone()));
         Model::open(host?, read?)
     }
 
     fn on(config: HostConfig, cache: Option<Arc<Cache>>) -> Result<Self, Error> {
         let settings = engine_config(&config.limits, config.reuse);
-        let engine = Engine::new(&settings).map_err(|cause| Error::sandbox(&cause))?;
+        let engine = wasmtime::Engine::new(&settings).map_err(|cause| Error::sandbox(&cause))?;
         let mut linker = Linker::new(&engine);
         wasi::add_to_linker(&mut linker).map_err(|cause| Error::sandbox(&cause))?;
         nn::add_to_linker(&mut linker).map_err(|cause| Error::sandbox(&cause))?;
@@ -120,7 +146,7 @@ impl Host {
     /// # Errors
     /// By kind: the file, the manifest, the contract, or a graph that can't be run.
     pub fn open(&self, path: &Path) -> Result<Model, Error> {
-        Model::open(self.clone(), Unopened::read(path, self.inner.cache.as_deref())?)
+        Model::open(self.clone(), Unopened::read(path, self.inner.cache.as_deref(), &self.inner.graphs)?)
     }
 
     /// Opens an ampoule that was read already.
@@ -128,7 +154,7 @@ impl Host {
     /// # Errors
     /// As [`Host::open`].
     pub fn open_ampoule(&self, ampoule: Ampoule) -> Result<Model, Error> {
-        Model::open(self.clone(), Unopened::of(ampoule, self.inner.cache.as_deref()))
+        Model::open(self.clone(), Unopened::of(ampoule, self.inner.cache.as_deref(), &self.inner.graphs)?)
     }
 
     pub fn limits(&self) -> &Limits {
@@ -264,7 +290,7 @@ struct TickerState {
 
 impl Ticker {
     /// A call that runs holds one of the `free` places.
-    fn start(engine: Engine, places: Arc<Semaphore>, free: usize) -> Self {
+    fn start(engine: wasmtime::Engine, places: Arc<Semaphore>, free: usize) -> Self {
         let shared = Arc::new(TickerState::default());
         let state = shared.clone();
         let tick = move || {

@@ -22,18 +22,17 @@
 //!
 //! # Not guaranteed
 //! - A graph is parsed and run by the engine in the host's own process: open only ampoules whose
-//!   graphs you trust. The predictor's code needs no trust.
+//!   graphs you trust, or portable ones with [`Engine::Portable`]. The predictor's code needs no trust.
 //! - A compute can't be stopped: a call that passes its deadline is answered at once, while its
 //!   compute goes on and keeps its place until it ends.
 //! - Nothing here hides timing from a predictor that looks for it.
 
 mod ampoule;
-mod batch;
+mod bindings;
 mod call;
 mod error;
 mod host;
 mod limits;
-mod manifest;
 mod model;
 mod nn;
 mod precompiled;
@@ -43,15 +42,15 @@ pub mod seal;
 mod wasi;
 
 pub use ampoule::{Ampoule, hex, sha256_hex};
-pub use ampoule_engine::{Engine, OnnxRuntime};
-pub use batch::{
-    Batch, Column, Dtype as ColumnDtype, Failure, Fault as FailureFault, Media, Numeric, Values,
+pub use ampoule_engine::OnnxRuntime;
+pub use ampoule_wire::{
+    Batch, Column, ColumnDtype, Dim, Dtype, Failure, FailureFault, Field, Form, GraphFacts, GraphTensor,
+    Manifest, Media, Numeric, Values, is_name,
 };
 pub use call::{Answer, Timings};
 pub use error::{Error, Fault, Kind};
-pub use host::{Host, HostConfig, Reuse};
+pub use host::{Engine, Host, HostConfig, Reuse};
 pub use limits::{Limit, Limits};
-pub use manifest::{Dim, Dtype, Field, Form, GraphFacts, GraphTensor, Manifest, is_name};
 pub use model::{Model, Opening};
 #[cfg(feature = "seal")]
 pub use precompiled::{Package, package};

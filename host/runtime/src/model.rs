@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use ampoule_engine::{Graph, LoadOptions};
 use wasmtime::Store;
 
-use crate::batch::{Batch, Opened, OpenedPre};
+use crate::bindings::{Opened, OpenedPre};
 use crate::call::{Answer, Sandbox};
-use crate::host::{Reuse, beside};
+use crate::host::{Engine, Reuse, beside};
 use crate::limits::Limit;
 use crate::nn::LoadedGraph;
-use crate::precompiled::{Cache, Kept};
-use crate::{Ampoule, Error, Host, Manifest, precompiled};
+use crate::precompiled::{Cache, Code, Kept};
+use crate::{Ampoule, Batch, Error, Host, Manifest, precompiled};
 
 /// A call that usually takes longer is run by a worker thread from its start.
 const LONG_CALL: Duration = Duration::from_micros(500);
@@ -74,14 +74,19 @@ pub(crate) struct Unopened {
 }
 
 impl Unopened {
-    pub fn read(path: &Path, cache: Option<&Cache>) -> Result<Self, Error> {
-        Ok(Self::of(Ampoule::open(path)?, cache))
+    pub fn read(path: &Path, cache: Option<&Cache>, engine: &Engine) -> Result<Self, Error> {
+        Self::of(Ampoule::open(path)?, cache, engine)
     }
 
-    pub fn of(ampoule: Ampoule, cache: Option<&Cache>) -> Self {
+    pub fn of(ampoule: Ampoule, cache: Option<&Cache>, engine: &Engine) -> Result<Self, Error> {
         let start = Instant::now();
-        let kept = precompiled::find(cache, &ampoule);
-        Self { ampoule, kept, verifying: start.elapsed() }
+        let code = match engine {
+            Engine::Native | Engine::OnnxRuntime(_) => Code::Predictor,
+            Engine::Portable if ampoule.is_portable() => Code::Whole,
+            Engine::Portable => return Err(Error::NotPortable(ampoule.manifest().name.clone())),
+        };
+        let kept = precompiled::find(cache, &ampoule, code);
+        Ok(Self { ampoule, kept, verifying: start.elapsed() })
     }
 }
 
@@ -105,8 +110,10 @@ fn open_code(
 /// The ampoule's graphs, and the time that took.
 fn open_graphs(host: &Host, ampoule: &Ampoule) -> Result<(Graphs, Duration), Error> {
     let start = Instant::now();
+    // Otherwise they lie in the sandbox's first memory.
+    let Some(engine) = host.inner.graphs.outside() else { return Ok((Arc::default(), Duration::ZERO)) };
     let graphs = ampoule.manifest().graphs.iter().enumerate().map(|(index, facts)| {
-        let engine = host.inner.graphs.clone();
+        let engine = engine.clone();
         let options = LoadOptions { warm: facts.warm.clone(), engine, ..LoadOptions::default() };
         let graph = Graph::load(ampoule.graph(index), &options)
             .map_err(|source| Error::Graph { name: facts.name.clone(), source })?;
@@ -158,6 +165,12 @@ impl Model {
 
     pub fn opening(&self) -> Opening {
         self.inner.opening
+    }
+
+    /// For each graph, the shapes that were planned for.
+    #[cfg(feature = "seal")]
+    pub(crate) fn planned(&self) -> impl Iterator<Item = Vec<Vec<Vec<usize>>>> + '_ {
+        self.inner.graphs.iter().map(|graph| graph.graph.planned())
     }
 
     pub fn host(&self) -> &Host {

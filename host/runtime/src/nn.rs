@@ -4,13 +4,11 @@
 //! are copied once on their way in (from the sandbox's memory into the engine's tensor) and once on
 //! their way out. Graphs are shared by all calls; nothing here holds a lock while it computes.
 
-pub(crate) mod text;
-
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use ampoule_engine::{Dtype, Graph, Tensor};
+use ampoule_engine::{Dtype, Graph, Tensor, nn};
 use wasmtime::component::{
     ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, WasmList,
 };
@@ -19,7 +17,7 @@ use wasmtime::{Result, StoreContextMut};
 use crate::call::Sandbox;
 use crate::limits::Limit;
 
-const VERSION: &str = "@0.2.0-rc-2024-10-28";
+pub(crate) const VERSION: &str = "@0.2.0-rc-2024-10-28";
 
 /// A compute that usually ends sooner runs where the call runs; a longer one goes to a worker
 /// thread, so that no connection waits for it.
@@ -72,7 +70,7 @@ impl LoadedGraph {
     /// [`Error::Manifest`](crate::Error::Manifest) where its names leave none for the bytes of strings.
     pub fn new(name: String, graph: Graph, cores: Arc<Cores>) -> Result<Self, crate::Error> {
         for tensors in [graph.inputs(), graph.outputs()] {
-            text::check_names(tensors)
+            nn::check_names(tensors)
                 .map_err(|why| crate::Error::Manifest(format!("graphs.{name}: {why}")))?;
         }
         let takes_text = graph.inputs().iter().any(|input| input.dtype == Dtype::String);
@@ -132,13 +130,12 @@ impl TensorType {
     }
 
     fn of(dtype: Dtype) -> Option<Self> {
-        Some(match dtype {
+        Some(match nn::travels_as(dtype)? {
             Dtype::F16 => Self::Fp16,
             Dtype::F32 => Self::Fp32,
             Dtype::F64 => Self::Fp64,
             Dtype::Bf16 => Self::Bf16,
-            // The interface has no bool; a byte of 0 or 1 stands for it.
-            Dtype::U8 | Dtype::Bool => Self::U8,
+            Dtype::U8 => Self::U8,
             Dtype::I32 => Self::I32,
             Dtype::I64 => Self::I64,
             _ => return None,
@@ -170,6 +167,17 @@ enum ErrorCode {
     Security,
     #[component(name = "unknown")]
     Unknown,
+}
+
+impl ErrorCode {
+    fn of(cause: &ampoule_engine::Error) -> Self {
+        match cause.kind() {
+            ampoule_engine::ErrorKind::InvalidInput => Self::InvalidArgument,
+            ampoule_engine::ErrorKind::InvalidModel => Self::InvalidEncoding,
+            ampoule_engine::ErrorKind::Unsupported => Self::UnsupportedOperation,
+            ampoule_engine::ErrorKind::Internal => Self::RuntimeError,
+        }
+    }
 }
 
 /// `wasi:nn/graph.graph-encoding` and `.execution-target`: read, and of no effect.
@@ -310,11 +318,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> Result<()> {
                 Some(graph) => Ok(sandbox.table.push(NnGraph(graph))?),
                 None => {
                     let names: Vec<&str> = sandbox.graphs.iter().map(|graph| graph.name.as_str()).collect();
-                    let data = format!(
-                        "no graph \"{}\" is sealed in this ampoule: expected {}",
-                        name.escape_debug(),
-                        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-                    );
+                    let data = nn::no_graph(&name, &names);
                     Err(sandbox.table.push(NnError { code: ErrorCode::NotFound, data })?)
                 }
             },))
@@ -358,35 +362,21 @@ async fn compute(mut store: Store<'_>, this: Resource<NnContext>, inputs: Named)
     for (name, handle) in inputs {
         let held = store.data_mut().table.delete(handle)?;
         store.data_mut().release(held.tensor.as_bytes().len());
-        // The interface has no bool: a graph that takes one is given its bytes.
-        let bool = graph.graph.inputs().iter().any(|input| input.name == name && input.dtype == Dtype::Bool);
-        let tensor = match held.tensor {
-            tensor if bool && tensor.dtype() == Dtype::U8 => {
-                match Tensor::from_le_bytes(Dtype::Bool, tensor.shape(), tensor.as_bytes()) {
-                    Ok(tensor) => tensor,
-                    Err(cause) => {
-                        let error = NnError { code: ErrorCode::InvalidArgument, data: cause.to_string() };
-                        return Ok((Err(store.data_mut().table.push(error)?),));
-                    }
-                }
-            }
-            tensor => tensor,
-        };
-        tensors.push((name, tensor));
+        tensors.push((name, held.tensor));
     }
     if graph.takes_text {
         // Strings take more room than what they are made of, so it is counted before they are there.
-        let made = text::made_bytes(graph.graph.inputs(), &tensors);
+        let made = nn::made_bytes(graph.graph.inputs(), &tensors);
         store.data_mut().hold(made)?;
         store.data_mut().release(made);
-        tensors = match text::join(graph.graph.inputs(), tensors) {
-            Ok(tensors) => tensors,
-            Err(data) => {
-                let error = NnError { code: ErrorCode::InvalidArgument, data };
-                return Ok((Err(store.data_mut().table.push(error)?),));
-            }
-        };
     }
+    let tensors = match nn::take(graph.graph.inputs(), tensors) {
+        Ok(tensors) => tensors,
+        Err(data) => {
+            let error = NnError { code: ErrorCode::InvalidArgument, data };
+            return Ok((Err(store.data_mut().table.push(error)?),));
+        }
+    };
     let start = Instant::now();
     store.data_mut().meter.infer_starts(start);
     let outcome = if graph.is_quick() {
@@ -403,42 +393,23 @@ async fn compute(mut store: Store<'_>, this: Resource<NnContext>, inputs: Named)
     };
     store.data_mut().meter.infer_ends(start);
     let sandbox = store.data_mut();
-    let outputs = match outcome {
-        Ok(outputs) => outputs,
+    let given = outcome.and_then(|outputs| {
+        let given = outputs.into_iter().map(|(name, tensor)| {
+            let (tensor, text) = nn::give(&name, tensor)?;
+            Ok([Some((name, tensor)), text])
+        });
+        given.collect::<Result<Vec<_>, _>>()
+    });
+    let given = match given {
+        Ok(given) => given,
         Err(cause) => {
-            let code = match cause.kind() {
-                ampoule_engine::ErrorKind::InvalidInput => ErrorCode::InvalidArgument,
-                ampoule_engine::ErrorKind::InvalidModel => ErrorCode::InvalidEncoding,
-                ampoule_engine::ErrorKind::Unsupported => ErrorCode::UnsupportedOperation,
-                ampoule_engine::ErrorKind::Internal => ErrorCode::RuntimeError,
-            };
-            return Ok((Err(sandbox.table.push(NnError { code, data: cause.to_string() })?),));
+            let error = NnError { code: ErrorCode::of(&cause), data: cause.to_string() };
+            return Ok((Err(sandbox.table.push(error)?),));
         }
     };
-    let mut named = Vec::with_capacity(outputs.len());
-    for (name, tensor) in outputs {
-        let Some(ty) = TensorType::of(tensor.dtype()) else {
-            if tensor.dtype() == Dtype::String {
-                let (lengths, bytes) = match tensor.to_utf8() {
-                    Ok(both) => both,
-                    Err(cause) => {
-                        let data = format!("output \"{name}\": {cause}");
-                        return Ok((Err(sandbox.table.push(NnError { code: ErrorCode::TooLarge, data })?),));
-                    }
-                };
-                sandbox.hold(lengths.as_bytes().len().saturating_add(bytes.as_bytes().len()))?;
-                let (lengths, bytes) = (
-                    NnTensor { tensor: lengths, ty: TensorType::I32 },
-                    NnTensor { tensor: bytes, ty: TensorType::U8 },
-                );
-                let beside = text::bytes_of(&name);
-                named.push((name, sandbox.table.push(lengths)?));
-                named.push((beside, sandbox.table.push(bytes)?));
-                continue;
-            }
-            let data = format!("output \"{name}\": wasi:nn has no tensor type for {}", tensor.dtype().name());
-            return Ok((Err(sandbox.table.push(NnError { code: ErrorCode::UnsupportedOperation, data })?),));
-        };
+    let mut named = Vec::with_capacity(given.len());
+    for (name, tensor) in given.into_iter().flatten().flatten() {
+        let ty = TensorType::of(tensor.dtype()).expect("what is given has a type");
         sandbox.hold(tensor.as_bytes().len())?;
         named.push((name, sandbox.table.push(NnTensor { tensor, ty })?));
     }

@@ -63,14 +63,14 @@ impl Cache {
         Ok(Self { folder, key })
     }
 
-    fn path(&self, name: &blake3::Hash) -> PathBuf {
-        self.folder.join(entry_name(name))
+    fn path(&self, name: &blake3::Hash, code: Code) -> PathBuf {
+        self.folder.join(entry_name(name, code))
     }
 
     /// The file of the code kept for the ampoule with this hash, and its digest, if that is there and whole;
     /// otherwise why not.
-    fn find(&self, ampoule: &blake3::Hash) -> Result<(PathBuf, String), String> {
-        let path = self.path(ampoule);
+    fn find(&self, ampoule: &blake3::Hash, code: Code) -> Result<(PathBuf, String), String> {
+        let path = self.path(ampoule, code);
         match digest_of_whole(&path, hasher(&self.key, ampoule)) {
             Ok(Some(digest)) => Ok((path, digest)),
             Ok(None) => {
@@ -82,16 +82,26 @@ impl Cache {
     }
 
     #[cfg(feature = "seal")]
-    fn put(&self, ampoule: &Ampoule, code: &[u8]) -> std::io::Result<()> {
+    fn put(&self, ampoule: &Ampoule, of: Code, code: &[u8]) -> std::io::Result<()> {
         let hash = blake3::hash(ampoule.bytes());
-        publish(&self.path(&hash), &[code, &trailer(&self.key, &hash, ampoule.digest(), code)])
+        publish(&self.path(&hash, of), &[code, &trailer(&self.key, &hash, ampoule.digest(), code)])
     }
 }
 
+/// What of an ampoule's code is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// The predictor alone: its graphs are run outside of the sandbox.
+    Predictor,
+    /// All of a portable ampoule.
+    Whole,
+}
+
 /// An entry's file name: the ampoule, this version and the processors that the code is for.
-fn entry_name(ampoule: &blake3::Hash) -> String {
+fn entry_name(ampoule: &blake3::Hash, code: Code) -> String {
     let (version, arch) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
-    format!("{ampoule}-{version}-{arch}.cwasm")
+    let code = if code == Code::Whole { "-portable" } else { "" };
+    format!("{ampoule}-{version}-{arch}{code}.cwasm")
 }
 
 fn hasher(key: &[u8; 32], ampoule: &blake3::Hash) -> blake3::Hasher {
@@ -135,31 +145,35 @@ fn publish(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
 }
 
 /// The file of an ampoule's precompiled code, or why there is none.
-pub(crate) struct Kept(Result<PathBuf, String>);
+pub(crate) struct Kept {
+    code: Code,
+    path: Result<PathBuf, String>,
+}
 
 impl Kept {
     pub fn is_there(&self) -> bool {
-        self.0.is_ok()
+        self.path.is_ok()
     }
 }
 
 /// Looks for the ampoule's code and verifies it; what was checked when that was made need not be checked again.
-pub(crate) fn find(cache: Option<&Cache>, ampoule: &Ampoule) -> Kept {
+pub(crate) fn find(cache: Option<&Cache>, ampoule: &Ampoule, code: Code) -> Kept {
     let found = cache.ok_or_else(|| "no cache was named".to_owned());
-    Kept(found.and_then(|cache| {
-        let (path, digest) = cache.find(&blake3::hash(ampoule.bytes()))?;
+    let path = found.and_then(|cache| {
+        let (path, digest) = cache.find(&blake3::hash(ampoule.bytes()), code)?;
         ampoule.set_digest(digest);
         Ok(path)
-    }))
+    });
+    Kept { code, path }
 }
 
 /// The ampoule's code, and whether it was precompiled. The ampoule's graphs have been checked, where no code is kept.
 pub(crate) fn component(host: &Host, ampoule: &Ampoule, kept: Kept) -> Result<(Component, bool), Error> {
-    match kept.0.and_then(|path| load(&host.inner.engine, &path)) {
+    match kept.path.and_then(|path| load(&host.inner.engine, &path)) {
         Ok(component) => Ok((component, true)),
         Err(why) => {
             tracing::debug!(why, "no precompiled code");
-            compile(host, ampoule, why).map(|component| (component, false))
+            compile(host, ampoule, kept.code, why).map(|component| (component, false))
         }
     }
 }
@@ -180,12 +194,12 @@ fn map(engine: &wasmtime::Engine, path: &Path) -> wasmtime::Result<Component> {
 }
 
 #[cfg(not(feature = "seal"))]
-fn compile(_: &Host, _: &Ampoule, why: String) -> Result<Component, Error> {
+fn compile(_: &Host, _: &Ampoule, _: Code, why: String) -> Result<Component, Error> {
     Err(Error::NotPrecompiled(why))
 }
 
 #[cfg(feature = "seal")]
-fn compile(host: &Host, ampoule: &Ampoule, why: String) -> Result<Component, Error> {
+fn compile(host: &Host, ampoule: &Ampoule, of: Code, why: String) -> Result<Component, Error> {
     if ampoule.is_packed() {
         let why =
             format!("{why}, and this is a file out of a package, without the predictor: use the sealed file");
@@ -193,11 +207,15 @@ fn compile(host: &Host, ampoule: &Ampoule, why: String) -> Result<Component, Err
     }
     let engine = &host.inner.engine;
     let contract = |cause: wasmtime::Error| Error::Contract(format!("{cause:#}"));
-    let Some(cache) = &host.inner.cache else {
-        return Component::new(engine, ampoule.bytes()).map_err(contract);
+    let component = match of {
+        Code::Predictor => ampoule.predictor(),
+        Code::Whole => ampoule.bytes(),
     };
-    let code = engine.precompile_component(ampoule.bytes()).map_err(contract)?;
-    if let Err(cause) = cache.put(ampoule, &code) {
+    let Some(cache) = &host.inner.cache else {
+        return Component::new(engine, component).map_err(contract);
+    };
+    let code = engine.precompile_component(component).map_err(contract)?;
+    if let Err(cause) = cache.put(ampoule, of, &code) {
         tracing::warn!(%cause, folder = %cache.folder.display(), "can't keep precompiled code");
     }
     deserialize_own(engine, &code)
@@ -237,14 +255,14 @@ pub fn package(ampoule: &Ampoule) -> Result<Package, Error> {
     let engine = wasmtime::Engine::new(&portable_config()?).map_err(|cause| Error::sandbox(&cause))?;
     ampoule.check_graphs()?;
     let code = engine
-        .precompile_component(ampoule.bytes())
+        .precompile_component(ampoule.predictor())
         .map_err(|cause| Error::Contract(format!("{cause:#}")))?;
     let packed = ampoule.packed();
     let (hash, digest) = (blake3::hash(&packed), ampoule.digest());
     // The key vouches for nobody; it ties the code to the ampoule and shows damage.
     let key = blake3::derive_key("ampoule package", digest.as_bytes());
     let entry = [code.as_slice(), &trailer(&key, &hash, digest, &code)].concat();
-    let cache = vec![(entry_name(&hash), entry), (KEY_NAME.to_owned(), key.to_vec())];
+    let cache = vec![(entry_name(&hash, Code::Predictor), entry), (KEY_NAME.to_owned(), key.to_vec())];
     Ok(Package { ampoule: packed, cache })
 }
 

@@ -4,22 +4,22 @@
 //! file: an instance starts loaded, and a manifest that the predictor can't use is refused before
 //! anything is served. The same inputs always give the same bytes.
 
+mod portable;
+mod snapshot;
+
 use std::borrow::Cow;
-use std::sync::Arc;
 
 pub use ampoule_engine::{Feature, FeatureKind};
+pub use portable::{Parts, portable, shapes};
 
 use ampoule_engine::{Dim as EngineDim, Graph};
 use wasm_encoder::{ComponentSection as _, CustomSection};
-use wasmtime::component::{Component, ComponentNamedList, Instance, Lift, Linker, WasmList};
-use wasmtime::{Config, Engine, Store};
-use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
+use self::snapshot::Running;
 use crate::ampoule::{GRAPH_SECTION, LOADED_SECTION, MANIFEST_SECTION, sha256_hex};
-use crate::batch::Opened;
-use crate::call::{Entropy, Sandbox};
-use crate::manifest::{Dim, GraphFacts, GraphTensor};
-use crate::{Ampoule, Error, Limits, Manifest, nn, wasi};
+use crate::bindings::Opened;
+use crate::{Ampoule, Error, Limits, Manifest};
+use ampoule_wire::{Dim, GraphFacts, GraphTensor};
 
 /// A graph to be sealed.
 pub struct GraphFile {
@@ -69,7 +69,7 @@ pub fn describe(graph: &GraphFile) -> Result<Description, Error> {
     let refuse = |source| Error::Graph { name: graph.name.clone(), source };
     let said = Graph::describe(&graph.bytes).map_err(refuse)?;
     for tensors in [&said.inputs, &said.outputs] {
-        nn::text::check_names(tensors)
+        ampoule_engine::nn::check_names(tensors)
             .map_err(|why| Error::Manifest(format!("graphs.{}: {why}", graph.name)))?;
     }
     let tensor = |info: &ampoule_engine::TensorInfo| GraphTensor {
@@ -119,17 +119,28 @@ pub async fn seal(mut manifest: Manifest, predictor: &[u8], graphs: &[GraphFile]
     manifest.check()?;
     let text = manifest.to_json();
     let mut sealed = load(predictor, &text).await?;
-    let mut append = |name: String, data: &[u8]| {
-        let section = CustomSection { name: Cow::Owned(name), data: Cow::Borrowed(data) };
-        section.append_to_component(&mut sealed);
-    };
-    append(LOADED_SECTION.to_owned(), &[]);
-    append(MANIFEST_SECTION.to_owned(), text.as_bytes());
-    for graph in graphs {
-        append(format!("{GRAPH_SECTION}{}", graph.name), &graph.bytes);
-    }
+    let graphs = graphs.iter().map(|graph| (graph.name.as_str(), graph.bytes.as_slice()));
+    append_sections(&mut sealed, &text, graphs);
     // What is handed out can be opened again.
     Ok(Ampoule::from_bytes(sealed, &manifest.name)?.into_bytes())
+}
+
+/// Puts what an ampoule says of itself behind its code.
+fn append_sections<'g>(
+    component: &mut Vec<u8>,
+    manifest: &str,
+    graphs: impl Iterator<Item = (&'g str, &'g [u8])>,
+) {
+    append(component, LOADED_SECTION, &[]);
+    append(component, MANIFEST_SECTION, manifest.as_bytes());
+    for (name, file) in graphs {
+        append(component, &format!("{GRAPH_SECTION}{name}"), file);
+    }
+}
+
+fn append(component: &mut Vec<u8>, name: &str, data: &[u8]) {
+    let section = CustomSection { name: Cow::Borrowed(name), data: Cow::Borrowed(data) };
+    section.append_to_component(component);
 }
 
 /// Runs the predictor's `load` and gives the predictor as it is afterwards.
@@ -138,81 +149,12 @@ async fn load(predictor: &[u8], manifest: &str) -> Result<Vec<u8>, Error> {
         return Err(Error::Contract("expected a WebAssembly component (build for wasm32-wasip2)".to_owned()));
     }
     let contract = |cause: wasmtime::Error| Error::Contract(format!("{cause:#}"));
-    let mut config = Config::new();
-    config.wasm_component_model(true).concurrency_support(false).wasm_relaxed_simd(false);
-    let engine = Engine::new(&config).map_err(|cause| Error::sandbox(&cause))?;
-    let mut wizer = Wizer::new();
-    wizer.keep_init_func(true);
-    let (context, instrumented) = wizer.instrument_component(predictor).map_err(contract)?;
-    let component = Component::new(&engine, &instrumented).map_err(contract)?;
-
-    let mut linker = Linker::new(&engine);
-    wasi::add_to_linker(&mut linker).map_err(|cause| Error::sandbox(&cause))?;
-    nn::add_to_linker(&mut linker).map_err(|cause| Error::sandbox(&cause))?;
-    wasi::add_imported(&mut linker, &component).map_err(contract)?;
-    linker.define_unknown_imports_as_traps(&component).map_err(contract)?;
-    // One page beyond the limit of calls is the snapshot's own.
-    let limits = Limits { memory_bytes: Limits::default().memory_bytes + (64 << 10), ..Limits::default() };
-    let mut sandbox = Sandbox::new(Arc::from([]), Arc::new(limits));
-    sandbox.entropy = Entropy::Fixed;
-    let mut store = Store::new(&engine, sandbox);
-    store.limiter(|sandbox| sandbox);
-    store.set_hostcall_fuel(usize::MAX);
-    let instance = linker.instantiate_async(&mut store, &component).await.map_err(contract)?;
-    let opened = Opened::new(&mut store, &instance).map_err(contract)?;
-    match opened.ampoule_model_predictor().call_load(&mut store, manifest).await {
+    let mut running = Running::start(predictor, Limits::default().memory_bytes).await?;
+    let opened = Opened::new(&mut running.store, &running.instance).map_err(contract)?;
+    match opened.ampoule_model_predictor().call_load(&mut running.store, manifest).await {
         Ok(Ok(())) => {}
         Ok(Err(failure)) => return Err(Error::Failure(failure)),
-        Err(cause) => return Err(store.data().explain(&cause)),
+        Err(cause) => return Err(running.store.data().explain(&cause)),
     }
-    let mut state = Loaded { store, instance };
-    wizer.snapshot_component(&context, &mut state).await.map_err(contract)
-}
-
-/// The loaded predictor as the snapshot reads it: through getters that the instrumentation added.
-struct Loaded {
-    store: Store<Sandbox>,
-    instance: Instance,
-}
-
-impl Loaded {
-    async fn get<T>(&mut self, instance: &str, function: &str) -> T
-    where
-        T: Lift + Send + Sync + 'static,
-        (T,): ComponentNamedList + Lift,
-    {
-        const ADDED: &str = "the instrumentation added this getter";
-        let (_, exports) = self.instance.get_export(&mut self.store, None, instance).expect(ADDED);
-        let (_, index) = self.instance.get_export(&mut self.store, Some(&exports), function).expect(ADDED);
-        let getter = self.instance.get_typed_func::<(), (T,)>(&mut self.store, index).expect(ADDED);
-        getter.call_async(&mut self.store, ()).await.expect("a getter does not trap").0
-    }
-}
-
-impl ComponentInstanceState for Loaded {
-    async fn call_func_ret_list_u8(
-        &mut self,
-        instance: &str,
-        func: &str,
-        contents: impl FnOnce(&[u8]) + Send,
-    ) {
-        let list: WasmList<u8> = self.get(instance, func).await;
-        contents(list.as_le_slice(&self.store));
-    }
-
-    async fn call_func_ret_s32(&mut self, instance: &str, func: &str) -> i32 {
-        self.get(instance, func).await
-    }
-
-    async fn call_func_ret_s64(&mut self, instance: &str, func: &str) -> i64 {
-        self.get(instance, func).await
-    }
-
-    async fn call_func_ret_f32(&mut self, instance: &str, func: &str) -> u32 {
-        self.get::<f32>(instance, func).await.to_bits()
-    }
-
-    async fn call_func_ret_f64(&mut self, instance: &str, func: &str) -> u64 {
-        self.get::<f64>(instance, func).await.to_bits()
-    }
+    running.snapshot().await
 }

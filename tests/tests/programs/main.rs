@@ -11,6 +11,7 @@ mod golden;
 mod hostile;
 mod lambda;
 mod onnxruntime;
+mod portable;
 mod profile;
 mod sealing;
 mod service;

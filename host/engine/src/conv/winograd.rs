@@ -368,11 +368,16 @@ impl Winograd {
 /// Fetches the lines that a tile is written to, one at each place, into the first cache.
 #[inline(always)]
 fn soon(to: *const f32, place: usize) {
-    #[cfg(target_arch = "x86_64")]
     for at in 0..PLACES {
-        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        // SAFETY: a hint, which reads nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(to.wrapping_add(at * place).cast()) };
+        let line = to.wrapping_add(at * place);
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            // SAFETY: a hint, which reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = line;
     }
 }
 

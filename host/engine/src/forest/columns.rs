@@ -189,6 +189,7 @@ impl<T: Real> Columns<T> {
     }
 
     /// Codes of one row: `[count]`.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn encode_one(&self, row: &[T], codes: &mut [u8]) {
         codes[0] = 0;
         for ranked in &self.ranked {
@@ -207,6 +208,7 @@ impl<T: Real> Columns<T> {
         self.encode_members(row, codes);
     }
 
+    #[cfg(target_arch = "x86_64")]
     fn encode_members(&self, row: &[T], codes: &mut [u8]) {
         for (membership, column) in &self.memberships {
             let yes = membership.holds(row[membership.source.feature as usize], &self.sets);
@@ -216,6 +218,7 @@ impl<T: Real> Columns<T> {
 }
 
 /// How many of `cuts`, a power of two less one of them, are below `x`.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn rank_of<T: Real>(cuts: &[T], x: T) -> u32 {
     let (mut rank, mut half) = (0, cuts.len().div_ceil(2));
@@ -227,7 +230,7 @@ fn rank_of<T: Real>(cuts: &[T], x: T) -> u32 {
     rank as u32
 }
 
-/// [`rank_of`] for a tile, eight values side by side.
+/// How many of `cuts`, a power of two less one of them, are below each value of a tile, eight values side by side.
 pub(super) fn rank<T: Real>(cuts: &[T], values: &[T; TILE], ranks: &mut [u32; TILE]) {
     const LANES: usize = 8;
     for (values, ranks) in values.chunks_exact(LANES).zip(ranks.chunks_exact_mut(LANES)) {

@@ -57,6 +57,7 @@ enum Way {
 pub(super) struct Choice {
     pub(super) codes: bool,
     pub(super) lanes: Lanes,
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "an instruction of x86"))]
     pub(super) gathers: bool,
     /// Deeper trees are not compared whole
     pub(super) masks_depth: u32,

@@ -131,6 +131,7 @@ mod neon {
 pub(super) type Common = std::arch::aarch64::uint8x16_t;
 
 #[cfg(all(target_family = "wasm", target_feature = "simd128"))]
+#[allow(unused_unsafe, reason = "what touches no memory is safe to call here, and isn't on x86")]
 mod simd128 {
     use super::Bytes;
     use std::arch::wasm32::*;
@@ -157,6 +158,7 @@ pub(super) type Common = std::arch::wasm32::v128;
     target_arch = "aarch64",
     all(target_family = "wasm", target_feature = "simd128")
 )))]
+#[allow(unused_unsafe, reason = "numbers need none")]
 mod word {
     use super::Bytes;
 
