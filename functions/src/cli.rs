@@ -2,6 +2,7 @@
 
 mod batch;
 mod cache;
+mod check;
 mod demo;
 mod deploy;
 mod engine;
@@ -37,6 +38,7 @@ Examples:
   ampoule seal models/iris -o iris.wasm         seal a model by its ampoule.toml
   ampoule inspect iris.wasm                     what it takes and gives
   ampoule predict iris.wasm rows.csv            predictions for a table
+  ampoule check iris.wasm                       whether its answers are the same everywhere
   ampoule profile iris.wasm                     where a model's time goes, node by node
   ampoule serve iris.wasm                       http://127.0.0.1:8080/docs
   ampoule batch clouds.wasm scenes/ masks/      a folder of pictures to a folder of masks
@@ -52,6 +54,7 @@ enum Command {
     Seal(seal::Seal),
     Inspect(inspect::Inspect),
     Predict(predict::Predict),
+    Check(check::Check),
     Profile(profile::Profile),
     Serve(serve::Serve),
     Batch(batch::Batch),
@@ -81,6 +84,7 @@ impl Arguments {
             Command::Seal(seal) => seal.run(),
             Command::Inspect(inspect) => inspect.run(),
             Command::Predict(predict) => predict.run(),
+            Command::Check(check) => check.run(),
             Command::Profile(profile) => profile.run(),
             Command::Serve(serve) => serve.run(),
             Command::Batch(batch) => batch.run(),

@@ -69,6 +69,35 @@ pub fn rows<'a>(
     Ok(rows::read(manifest, format, bounds, keep, std::io::stdin())?)
 }
 
+/// Every file of `inputs`, with the folder that it was found in. Of a folder, those that the model takes: pictures or
+/// tables.
+///
+/// # Errors
+/// A folder can't be listed, or holds none.
+pub fn listed(inputs: &[PathBuf], manifest: &Manifest) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
+    let mut listed = Vec::new();
+    for path in inputs {
+        if !path.is_dir() {
+            let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+            listed.push((folder, path.clone()));
+            continue;
+        }
+        let pictures = manifest.takes_media().is_some();
+        let wanted = |file: &PathBuf| match Format::of(&file.to_string_lossy()) {
+            Some(Format::Image) => pictures,
+            Some(_) => !pictures,
+            None => false,
+        };
+        let before = listed.len();
+        listed.extend(files(path)?.into_iter().filter(wanted).map(|file| (path.clone(), file)));
+        if listed.len() == before {
+            let expected = if pictures { "pictures" } else { "tables (.json, .jsonl, .csv, .parquet)" };
+            bail!("{}: expected {expected}, found none", path.display());
+        }
+    }
+    Ok(listed)
+}
+
 /// The files of a folder and of the folders in it, in the order of their names. What is no regular
 /// file (a link, a pipe, a device) and what is hidden is passed over.
 pub fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {

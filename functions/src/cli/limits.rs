@@ -1,6 +1,6 @@
 //! The options that bound a call, shared by all commands that predict.
 
-use ampoule_host::{Host, HostConfig, Limits, Reuse};
+use ampoule_host::{Engine, Host, HostConfig, Limits, Reuse};
 
 use super::cache;
 use super::engine::EngineOptions;
@@ -44,8 +44,28 @@ pub struct LimitOptions {
 impl LimitOptions {
     /// A host with these limits, the user's cache of precompiled code, and what runs its graphs.
     pub fn host(&self, reuse: Reuse, engine: &EngineOptions) -> anyhow::Result<Host> {
-        let (limits, cache, graphs) = (self.limits(), cache::folder(), engine.open()?);
+        self.host_of(reuse, engine.open()?)
+    }
+
+    /// The same with what runs its graphs already opened.
+    pub fn host_of(&self, reuse: Reuse, graphs: Engine) -> anyhow::Result<Host> {
+        let (limits, cache) = (self.limits(), cache::folder());
         Ok(Host::new(HostConfig { limits, reuse, cache, graphs })?)
+    }
+
+    /// The variables by which another of our programs takes the same limits.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AMPOULE_DEADLINE_MS", self.deadline_ms.to_string()),
+            ("AMPOULE_MEMORY_MIB", self.memory_mib.to_string()),
+            ("AMPOULE_MAX_INPUT_BYTES", self.max_input_bytes.to_string()),
+            ("AMPOULE_MAX_OUTPUT_BYTES", self.max_output_bytes.to_string()),
+            ("AMPOULE_MAX_TENSOR_BYTES", self.max_tensor_bytes.to_string()),
+            ("AMPOULE_MAX_INSTANCES", self.max_instances.to_string()),
+            ("AMPOULE_MAX_CONCURRENT_CALLS", self.max_concurrent_calls.to_string()),
+            ("AMPOULE_MAX_QUEUED_CALLS", self.max_queued_calls.to_string()),
+            ("AMPOULE_MAX_QUEUE_MS", self.max_queue_ms.to_string()),
+        ]
     }
 
     /// How files of instances are read.

@@ -58,7 +58,7 @@ impl Predict {
         }
         let host = self.limits.host(Reuse::Never, &self.engine)?;
         let model = host.open(&self.ampoule)?;
-        let files = self.files(&model)?;
+        let files = input::listed(&self.inputs, model.manifest())?;
         let mut output = Output::new(self.output.clone(), files.len())?;
         let bar = progress::bar(files.len() as u64, "files");
         let runtime = super::runtime(None)?;
@@ -117,31 +117,6 @@ impl Predict {
             (None, Some("parquet")) => Layout::Parquet,
             _ => Layout::Own,
         }
-    }
-
-    /// Every file, with the folder that it was found in.
-    fn files(&self, model: &Model) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
-        let mut files = Vec::new();
-        for path in &self.inputs {
-            if !path.is_dir() {
-                let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-                files.push((folder, path.clone()));
-                continue;
-            }
-            let pictures = model.manifest().takes_media().is_some();
-            let wanted = |file: &PathBuf| match Format::of(&file.to_string_lossy()) {
-                Some(Format::Image) => pictures,
-                Some(_) => !pictures,
-                None => false,
-            };
-            let before = files.len();
-            files.extend(input::files(path)?.into_iter().filter(wanted).map(|file| (path.clone(), file)));
-            if files.len() == before {
-                let expected = if pictures { "pictures" } else { "tables (.json, .jsonl, .csv, .parquet)" };
-                bail!("{}: expected {expected}, found none", path.display());
-            }
-        }
-        Ok(files)
     }
 }
 

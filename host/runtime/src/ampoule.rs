@@ -42,6 +42,7 @@ pub struct Ampoule {
     packed: bool,
     /// Where the predictor lies in a portable file.
     predictor: Option<std::ops::Range<usize>>,
+    exports: Vec<String>,
 }
 
 impl Ampoule {
@@ -79,6 +80,7 @@ impl Ampoule {
         let mut packed = None;
         let (mut part, mut predictor) = (0..0, None);
         let mut depth = 0usize;
+        let mut exports = Vec::new();
         for payload in wasmparser::Parser::new(0).parse_all(&bytes) {
             match payload.map_err(|cause| refuse(cause.to_string()))? {
                 wasmparser::Payload::ModuleSection { unchecked_range, .. }
@@ -97,6 +99,11 @@ impl Ampoule {
                     return Err(refuse("two predictors".to_owned()));
                 }
                 wasmparser::Payload::End(_) => depth = depth.saturating_sub(1),
+                wasmparser::Payload::ComponentExportSection(section) if depth == 0 => {
+                    for export in section {
+                        exports.push(export.map_err(|cause| refuse(cause.to_string()))?.name.name.to_owned());
+                    }
+                }
                 wasmparser::Payload::CustomSection(section) if depth == 0 => {
                     let start = section.data_offset();
                     let range = start..start + section.data().len();
@@ -139,7 +146,7 @@ impl Ampoule {
             let _ = digest.set(String::from_utf8_lossy(text).into_owned());
         }
         let packed = packed.is_some();
-        Ok(Self { bytes, digest, manifest, manifest_text, graphs, loaded, packed, predictor })
+        Ok(Self { bytes, digest, manifest, manifest_text, graphs, loaded, packed, predictor, exports })
     }
 
     /// Sha256 of the whole sealed file, lower-case hex.
@@ -190,6 +197,11 @@ impl Ampoule {
     /// Whether it brings an engine along.
     pub fn is_portable(&self) -> bool {
         self.predictor.is_some()
+    }
+
+    /// Names of what the component exports, such as `wasi:cli/run@0.2.6`.
+    pub fn exports(&self) -> &[String] {
+        &self.exports
     }
 
     /// The component that a host with engines of its own runs.

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod article;
+mod check;
 mod cloud;
 mod containers;
 mod deploy;

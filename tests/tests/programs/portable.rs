@@ -95,6 +95,16 @@ fn the_same_model_gives_the_same_file_and_says_what_it_is() {
 }
 
 #[test]
+fn made_up_rows_have_the_same_answers_in_the_sandbox() {
+    let out = tempfile::tempdir().expect("a folder can be made");
+    let output =
+        run(out.path(), &["check", &iris().to_string_lossy(), "--only", "portable", "--fuzz", "500"]);
+    let matrix = String::from_utf8_lossy(answered(&output)).into_owned();
+    assert!(matrix.contains("instances  502\n"), "{matrix}");
+    assert!(matrix.contains("portable  equal to the bit\n"), "{matrix}");
+}
+
+#[test]
 fn pictures_have_the_same_masks_in_every_engine() {
     let out = tempfile::tempdir().expect("a folder can be made");
     let clouds = portable("clouds", "run", out.path());
