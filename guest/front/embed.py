@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Asks a portable ampoule from Python: `pip install wasmtime`, then `embed.py iris.wasm 5.1 3.5 1.4 0.2`.
 
-The numbers are one instance, one for each input in the manifest's order, all of them f32 scalars.
+The numbers are one flower, in the order of the names below. `Model` takes the inputs of any model whose fields are f32 scalars.
 """
 
 import struct
@@ -58,4 +58,6 @@ def values(column):
 if __name__ == "__main__":
     names = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
     numbers = [float(text) for text in sys.argv[2:]]
+    if len(numbers) != len(names):
+        sys.exit(f"embed.py AMPOULE NUMBER...: expected {', '.join(names)}, got {len(numbers)} numbers")
     print(Model(sys.argv[1]).predict({name: [number] for name, number in zip(names, numbers, strict=True)}))
