@@ -29,6 +29,7 @@ use std::collections::HashMap;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cast::Cast;
+use tract_onnx::tract_core::ops::konst::Const;
 
 use lanes::Isa;
 use lower::{Lowering, Region};
@@ -78,7 +79,7 @@ fn block_for(isa: Isa, model: &mut TypedModel) -> TractResult<()> {
             parts.remove(&id);
         }
     }
-    let mut transformed = TRANSFORMED_BYTES;
+    let mut transformed = transformed_bytes(model);
     for region in regions(model, &order, &parts)? {
         let lowering = Lowering::new(isa, model, &parts, &region, &mut transformed);
         let Some(steps) = lowering.steps() else { continue };
@@ -92,6 +93,17 @@ fn block_for(isa: Isa, model: &mut TypedModel) -> TractResult<()> {
         patch.apply(model)?;
     }
     Ok(())
+}
+
+/// Bytes that transformed weights may take. Where a plan is kept in a file, as WebAssembly's memory is, it grows by three
+/// quarters of them, and is to grow by no more than a third of the weights.
+fn transformed_bytes(model: &TypedModel) -> usize {
+    if !cfg!(target_family = "wasm") {
+        return TRANSFORMED_BYTES;
+    }
+    let weights = model.nodes.iter().filter_map(|node| node.op_as::<Const>());
+    let weights: usize = weights.map(|op| op.val().len() * op.val().datum_type().size_of()).sum();
+    TRANSFORMED_BYTES.min((2 << 20) + weights * 2 / 5)
 }
 
 /// Lets tract simplify what is read in its simple form only, until it no more can.

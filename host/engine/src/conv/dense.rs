@@ -8,7 +8,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
-use super::lanes::{BLOCK, Isa, Lanes, Plain};
+use super::lanes::{BLOCK, Isa, Lanes, Plain, add_products};
 use super::map::{Operands, Program};
 use super::shape::{Axis, Shape, Window};
 
@@ -456,6 +456,8 @@ fn widest(isa: Isa) -> usize {
         Isa::Avx512 => 4,
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => 1,
+        #[cfg(all(target_family = "wasm", target_feature = "simd128"))]
+        Isa::Simd128 => 1,
         Isa::Plain => 1,
     }
 }
@@ -469,6 +471,8 @@ fn pixels(isa: Isa, blocks: usize) -> usize {
         (Isa::Avx512, 2) => 12,
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx512, 3) => 8,
+        #[cfg(all(target_family = "wasm", target_feature = "simd128"))]
+        (Isa::Simd128, _) => 4,
         _ => 6,
     }
 }
@@ -476,48 +480,47 @@ fn pixels(isa: Isa, blocks: usize) -> usize {
 /// `S` is the distance of two input pixels in floats, where known: 16 or 32.
 #[inline(always)]
 unsafe fn dense<V: Lanes, const K: usize, const P: usize, const S: usize>(strip: &Strip) {
+    for part in (0..BLOCK).step_by(V::Sums::WIDTH) {
+        // SAFETY: as the caller's.
+        unsafe { dense_part::<V::Sums, K, P, S>(strip, part) }
+    }
+}
+
+/// Of the outputs from lane `part` of each block on.
+#[inline(always)]
+unsafe fn dense_part<V: Lanes, const K: usize, const P: usize, const S: usize>(strip: &Strip, part: usize) {
     let pixel = if S == 0 { strip.input_pixel } else { S };
+    let output = strip.output.wrapping_add(part);
     // SAFETY: the strip's pointers and distances stay within their shapes.
     unsafe {
         let mut sums = [[V::splat(0.0); K]; P];
         for (p, sums) in sums.iter_mut().enumerate() {
             for (k, sum) in sums.iter_mut().enumerate() {
                 *sum = if strip.begins {
-                    V::load(strip.bias.add(k * BLOCK))
+                    V::load(strip.bias.add(k * BLOCK + part))
                 } else {
-                    V::load(strip.output.add(k * strip.output_block + p * strip.output_pixel))
+                    V::load(output.add(k * strip.output_block + p * strip.output_pixel))
                 };
             }
         }
         for block in 0..strip.blocks {
             let lanes = if block + 1 == strip.blocks { strip.last } else { strip.lanes };
             // The last block may have fewer lanes, and its rows of weights are shorter then.
-            let weights = strip.weights.add(block * strip.weights_block);
+            let weights = strip.weights.add(block * strip.weights_block + part);
             let weights = weights.sub(strip.weights_skipped * (strip.lanes - lanes));
             for row in 0..strip.rows {
                 let mut input = strip.input.add(block * strip.input_block + row * strip.input_row);
                 let mut weight = weights.add(row * strip.weights_row * lanes);
                 for _ in 0..strip.columns {
-                    for lane in 0..lanes {
-                        let mut w = [V::splat(0.0); K];
-                        for (k, w) in w.iter_mut().enumerate() {
-                            *w = V::load(weight.add(k * BLOCK));
-                        }
-                        for (p, sums) in sums.iter_mut().enumerate() {
-                            let x = V::splat(*input.add(p * pixel + lane));
-                            for (sum, w) in sums.iter_mut().zip(w) {
-                                *sum = x.mul_add(w, *sum);
-                            }
-                        }
-                        weight = weight.add(K * BLOCK);
-                    }
+                    add_products(&mut sums, input, pixel, weight, lanes);
+                    weight = weight.add(lanes * K * BLOCK);
                     input = input.add(strip.input_column);
                 }
             }
         }
         for (p, sums) in sums.into_iter().enumerate() {
             for (k, sum) in sums.into_iter().enumerate() {
-                sum.store(strip.output.add(k * strip.output_block + p * strip.output_pixel));
+                sum.store(output.add(k * strip.output_block + p * strip.output_pixel));
             }
         }
     }
@@ -535,6 +538,12 @@ unsafe fn avx512<const K: usize, const P: usize, const S: usize>(strip: &Strip) 
 unsafe fn avx2<const K: usize, const P: usize, const S: usize>(strip: &Strip) {
     // SAFETY: as the caller's; the features are enabled here.
     unsafe { dense::<Avx2, K, P, S>(strip) }
+}
+
+#[cfg(all(target_family = "wasm", target_feature = "simd128"))]
+unsafe fn simd128<const K: usize, const P: usize, const S: usize>(strip: &Strip) {
+    // SAFETY: as the caller's.
+    unsafe { dense::<super::lanes::Simd128<4>, K, P, S>(strip) }
 }
 
 unsafe fn plain<const K: usize, const P: usize, const S: usize>(strip: &Strip) {
@@ -573,6 +582,10 @@ fn kernel(isa: Isa, blocks: usize, pixels: usize, distance: usize) -> Kernel {
         (Isa::Avx2, BLOCK) => table!(avx2, 16: 1 => 1 2 3 4 5 6;),
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx2, _) => table!(avx2, 0: 1 => 1 2 3 4 5 6;),
+        #[cfg(all(target_family = "wasm", target_feature = "simd128"))]
+        (Isa::Simd128, BLOCK) => table!(simd128, 16: 1 => 1 2 3 4;),
+        #[cfg(all(target_family = "wasm", target_feature = "simd128"))]
+        (Isa::Simd128, _) => table!(simd128, 0: 1 => 1 2 3 4;),
         (Isa::Plain, _) => table!(plain, 0: 1 => 1 2 3 4 5 6;),
     }
 }

@@ -11,7 +11,7 @@
 #![allow(unsafe_code, reason = "the kernels read and write through pointers, see `lanes`")]
 
 use super::dense::Weights;
-use super::lanes::{BLOCK, Isa, Lanes, on};
+use super::lanes::{BLOCK, Isa, Lanes, add_products, on};
 use super::map::{Operands, Program};
 use super::shape::{Axis, Layout, Shape, Window};
 
@@ -225,6 +225,19 @@ fn group_blocks(isa: Isa) -> usize {
     }
 }
 
+/// Tiles whose sums stay in registers beside so many blocks.
+fn group_tiles(isa: Isa, blocks: usize) -> usize {
+    match (isa, blocks) {
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512, 1) => 16,
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512, _) => 8,
+        #[cfg(all(target_family = "wasm", target_feature = "simd128"))]
+        (Isa::Simd128, _) => 4,
+        _ => 4,
+    }
+}
+
 #[inline(always)]
 unsafe fn compute<V: Lanes>(
     this: &Winograd,
@@ -248,7 +261,10 @@ unsafe fn compute<V: Lanes>(
                     let y = ((strip.y + row) * OUT) as isize - this.pad[0];
                     let x = (strip.x * OUT) as isize - this.pad[1];
                     let to = scratch.add(((first + block) * room + row * strip.columns) * BLOCK);
-                    this.enter::<V>(source, plane, [y, x], strip.columns, to, in_place);
+                    for part in (0..BLOCK).step_by(V::Line::WIDTH) {
+                        let (plane, to) = (plane.add(part), to.add(part));
+                        this.enter::<V::Line>(source, plane, [y, x], strip.columns, to, in_place);
+                    }
                 }
             }
             first += source.shape.blocks();
@@ -256,7 +272,7 @@ unsafe fn compute<V: Lanes>(
         multiply::<V>(this, scratch, products, count);
         for block in 0..out_blocks {
             let plane = output.add(block * this.output.plane());
-            let bias = V::load(this.bias.as_ptr().add(block * BLOCK));
+            let bias = this.bias.as_ptr().add(block * BLOCK);
             for tile in 0..count {
                 let y = (strip.y + tile / strip.columns) * OUT;
                 let x = (strip.x + tile % strip.columns) * OUT;
@@ -342,7 +358,7 @@ impl Winograd {
         &self,
         from: *const f32,
         place: usize,
-        bias: V,
+        bias: *const f32,
         plane: *mut f32,
         y: usize,
         x: usize,
@@ -403,7 +419,18 @@ unsafe fn spread_line<V: Lanes>(d: [V; IN]) -> [V; IN] {
 
 /// `Aᵀ m A` of the products at 36 places, and the bias.
 #[inline(always)]
-unsafe fn gather<V: Lanes>(from: *const f32, place: usize, bias: V, to: *mut f32, row: usize) {
+unsafe fn gather<V: Lanes>(from: *const f32, place: usize, bias: *const f32, to: *mut f32, row: usize) {
+    for part in (0..BLOCK).step_by(V::Line::WIDTH) {
+        // SAFETY: as the caller's.
+        unsafe {
+            gather_part::<V::Line>(from.add(part), place, V::Line::load(bias.add(part)), to.add(part), row)
+        }
+    }
+}
+
+/// Of as many channels as the lanes are wide.
+#[inline(always)]
+unsafe fn gather_part<V: Lanes>(from: *const f32, place: usize, bias: V, to: *mut f32, row: usize) {
     // SAFETY: as the caller's.
     unsafe {
         let mut half = [[V::splat(0.0); IN]; OUT];
@@ -475,15 +502,8 @@ unsafe fn multiply<V: Lanes>(this: &Winograd, inputs: *const f32, products: *mut
     for place in 0..PLACES {
         let mut block = 0;
         while block < out_blocks {
-            let pair = wide && block + 1 < out_blocks;
-            let at_once = if pair {
-                8
-            } else if wide {
-                16
-            } else {
-                4
-            };
-            let blocks = if pair { 2 } else { 1 };
+            let blocks = if wide && block + 1 < out_blocks { 2 } else { 1 };
+            let at_once = group_tiles(this.isa, blocks);
             let skipped = if between(place) { vanishing } else { 0 };
             let strip = Products {
                 channels: channels - (skipped * BLOCK).min(channels),
@@ -522,25 +542,27 @@ impl Products {
     /// Of `P` tiles, for `K` blocks of outputs.
     #[inline(always)]
     unsafe fn run<V: Lanes, const K: usize, const P: usize>(&self, input: *const f32, output: *mut f32) {
+        for part in (0..BLOCK).step_by(V::Sums::WIDTH) {
+            // SAFETY: as the caller's.
+            unsafe { self.run_part::<V::Sums, K, P>(input, self.weights.add(part), output.add(part)) }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn run_part<V: Lanes, const K: usize, const P: usize>(
+        &self,
+        input: *const f32,
+        mut weight: *const f32,
+        output: *mut f32,
+    ) {
         // SAFETY: as the caller's.
         unsafe {
             let mut sums = [[V::splat(0.0); K]; P];
-            let mut weight = self.weights;
             for block in 0..self.channels.div_ceil(BLOCK) {
                 let from = input.add(block * self.input_block);
-                for lane in 0..BLOCK.min(self.channels - block * BLOCK) {
-                    let mut w = [V::splat(0.0); K];
-                    for (k, w) in w.iter_mut().enumerate() {
-                        *w = V::load(weight.add(k * BLOCK));
-                    }
-                    for (p, sums) in sums.iter_mut().enumerate() {
-                        let x = V::splat(*from.add(p * BLOCK + lane));
-                        for (sum, w) in sums.iter_mut().zip(w) {
-                            *sum = x.mul_add(w, *sum);
-                        }
-                    }
-                    weight = weight.add(K * BLOCK);
-                }
+                let lanes = BLOCK.min(self.channels - block * BLOCK);
+                add_products(&mut sums, from, BLOCK, weight, lanes);
+                weight = weight.add(lanes * K * BLOCK);
             }
             for (p, sums) in sums.into_iter().enumerate() {
                 for (k, sum) in sums.into_iter().enumerate() {
