@@ -304,3 +304,29 @@ fn the_page_answers_without_a_server_of_its_own() {
         .expect("node runs");
     assert!(output.status.success(), "{}", said(&output));
 }
+
+#[test]
+fn node_is_one_of_the_environments_of_a_check() {
+    if !has("node") {
+        println!("skipped: node is needed");
+        return;
+    }
+    let out = tempfile::tempdir().expect("a folder can be made");
+    let scene = root().join("models/clouds/scenes/speck.png").to_string_lossy().into_owned();
+    std::fs::write(out.path().join("broken.png"), b"\x89PNG and nothing else").expect("written");
+    std::fs::write(out.path().join("rows.jsonl"), "[5.1, 3.5, 1.4, 0.2]\n[1, 2]\n").expect("written");
+    for (ampoule, inputs, instances) in [
+        (iris(), ["rows.jsonl", "--fuzz", "200"].as_slice(), 202),
+        (clouds(), &[&scene, "broken.png", "--fuzz", "2"], 4),
+    ] {
+        let ampoule = ampoule.to_string_lossy();
+        let arguments = [&["check", &ampoule, "--only", "node"], inputs].concat();
+        let matrix = String::from_utf8_lossy(answered(&run(out.path(), &arguments))).into_owned();
+        assert!(matrix.contains(&format!("instances  {instances}")), "{matrix}");
+        assert!(matrix.contains("node    equal to the bit"), "{matrix}");
+    }
+    let arguments = ["check", &iris().to_string_lossy(), "--only", "node", "--node", "no-such-node"];
+    let output = run(out.path(), &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("no program no-such-node (--node PATH)"), "{}", said(&output));
+}
