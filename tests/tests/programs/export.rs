@@ -184,6 +184,20 @@ fn tensors_come_nested_and_as_typed_arrays() {
 }
 
 #[test]
+fn an_instance_that_broke_answers_nothing_more() {
+    let out = tempfile::tempdir().expect("a folder can be made");
+    let folder = exported(iris(), &out.path().join("iris"));
+    std::fs::rename(folder.join("model.js"), folder.join("whole.js")).expect("renamed");
+    std::fs::copy(root().join("tests/export/breaks.mjs"), folder.join("model.js")).expect("copied");
+    let row = json!([[5.1, 3.5, 1.4, 0.2]]);
+    let Some(answers) = ask(&folder, &json!([row, row])) else { return };
+    let message = "the model failed: unreachable";
+    let refused = json!({ "status": 500, "code": "guest_trap", "path": "", "message": message });
+    assert_eq!(answers[0]["refused"], refused);
+    assert_eq!(answers[1]["predictions"], json!(native(iris(), "[5.1, 3.5, 1.4, 0.2]\n")), "another answers");
+}
+
+#[test]
 fn the_folder_is_a_package_and_comes_again_the_same() {
     let out = tempfile::tempdir().expect("a folder can be made");
     let folder = out.path().join("iris");
