@@ -70,6 +70,7 @@ fn guests() {
         let fronts = [
             ("AMPOULE_FRONT_RUN", "run.wasm", "run", System::Open),
             ("AMPOULE_FRONT_HTTP", "http.wasm", "http", System::Closed),
+            ("AMPOULE_FRONT_EMBED", "embed.wasm", "embed", System::Closed),
         ];
         for (variable, name, way, system) in fronts {
             carry(variable, name, &guest.join("front"), out, &[small.as_slice(), &[way]].concat(), system);

@@ -7,6 +7,7 @@ mod demo;
 mod deploy;
 mod engine;
 mod exit;
+mod export;
 mod input;
 mod inspect;
 mod limits;
@@ -44,6 +45,7 @@ Examples:
   ampoule batch clouds.wasm scenes/ masks/      a folder of pictures to a folder of masks
   ampoule package lambda iris.wasm              a zip for AWS Lambda
   ampoule deploy aws iris.wasm --dry-run        all that puts it on AWS
+  ampoule export js iris.wasm                   a package for Node and browsers, with a page
 
 Exit codes: 0 done; 1 the ampoule or the machine is at fault; 2 the command line is;
 3 some inputs are (the others were done); 130 stopped.";
@@ -60,6 +62,7 @@ enum Command {
     Batch(batch::Batch),
     Package(package::Package),
     Deploy(deploy::Deploy),
+    Export(export::Export),
     Demo(demo::Demo),
     Completions(Completions),
 }
@@ -90,6 +93,7 @@ impl Arguments {
             Command::Batch(batch) => batch.run(),
             Command::Package(package) => package.run(),
             Command::Deploy(deploy) => deploy.run(),
+            Command::Export(export) => export.run(),
             Command::Demo(demo) => demo.run(),
             Command::Completions(Completions { shell }) => {
                 let mut out = Vec::new();

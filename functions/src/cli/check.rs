@@ -99,6 +99,9 @@ struct Tools {
     /// The program wasmtime
     #[arg(long, value_name = "PATH", default_value = "wasmtime")]
     wasmtime: PathBuf,
+    /// The program node, 18 or later
+    #[arg(long, value_name = "PATH", default_value = "node")]
+    node: PathBuf,
     /// The program that runs Python, with what the scripts import
     #[arg(long, value_name = "PATH", default_value = "python3")]
     python: PathBuf,

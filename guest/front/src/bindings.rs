@@ -11,9 +11,18 @@
     reason = "generated from the WIT"
 )]
 
+#[cfg(not(feature = "embed"))]
 wit_bindgen::generate!({
     path: "../wit",
     world: "ampoule:model/front",
+    with: { "ampoule:model/types@0.1.0": ampoule_wire::types },
+    generate_all,
+});
+
+#[cfg(feature = "embed")]
+wit_bindgen::generate!({
+    path: "../wit",
+    world: "ampoule:model/embedded",
     with: { "ampoule:model/types@0.1.0": ampoule_wire::types },
     generate_all,
 });

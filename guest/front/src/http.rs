@@ -3,12 +3,13 @@
 
 use std::io::{Read, Write};
 
-use ampoule_wire::{Batch, Code, Decoder, Failure, FailureFault, Manifest, Refusal, Request, blob, encode};
+use ampoule_wire::{Batch, Decoder, Manifest, Request, blob, encode};
 use wasip2::http::types::{
     Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
 
 use crate::bindings::ampoule::model::predictor;
+use crate::refused::Refused;
 use crate::{Component, manifest};
 
 /// Bytes of a request's body.
@@ -47,22 +48,9 @@ impl Answer {
         Self::json(status, body.to_string().into_bytes())
     }
 
-    fn refused(refusal: &Refusal) -> Self {
-        let status = if refusal.code == Code::TooLarge { 413 } else { 400 };
-        Self::refusal(status, refusal.code.name(), &refusal.to_string(), &refusal.path)
-    }
-
-    fn broken(why: &str) -> Self {
-        Self::refusal(500, "guest_contract", &format!("predictor: {why}"), "")
-    }
-
-    fn failed(failure: &Failure) -> Self {
-        let path = failure.instance.map(|instance| format!("instances[{instance}]")).unwrap_or_default();
-        let (status, code) = match failure.fault {
-            FailureFault::Caller => (422, "invalid_instance"),
-            FailureFault::Model => (500, "model_failure"),
-        };
-        Self::refusal(status, code, &failure.describe(), &path)
+    fn refused(refused: impl Into<Refused>) -> Self {
+        let Refused { status, code, path, message } = refused.into();
+        Self::refusal(status, code, &message, &path)
     }
 
     fn send(self, out: ResponseOutparam) {
@@ -146,7 +134,7 @@ fn predict(manifest: &Manifest, request: &IncomingRequest) -> Answer {
     };
     let Request { instances, parameters } = match decoded {
         Ok(request) => request,
-        Err(refusal) => return Answer::refused(&refusal),
+        Err(refusal) => return Answer::refused(refusal),
     };
     let count = instances.instances();
     if count == 0 {
@@ -154,10 +142,10 @@ fn predict(manifest: &Manifest, request: &IncomingRequest) -> Answer {
     }
     let predictions = match predictor::predict(&instances, parameters.as_deref()) {
         Ok(predictions) => predictions,
-        Err(failure) => return Answer::failed(&failure),
+        Err(failure) => return Answer::refused(failure),
     };
     if let Err(why) = predictions.check(count) {
-        return Answer::broken(&why);
+        return Answer::refused(Refused::broken(&why));
     }
     // A picture for a picture.
     match predictions {
@@ -165,11 +153,11 @@ fn predict(manifest: &Manifest, request: &IncomingRequest) -> Answer {
             Some(item) => {
                 Answer { status: 200, content_type: item.content_type, body: item.bytes, allow: None }
             }
-            None => Answer::broken("no prediction"),
+            None => Answer::refused(Refused::broken("no prediction")),
         },
         predictions => match encode::answer(&predictions, &manifest.outputs) {
             Ok(body) => Answer::json(200, body),
-            Err(why) => Answer::broken(&why),
+            Err(why) => Answer::refused(Refused::broken(&why)),
         },
     }
 }

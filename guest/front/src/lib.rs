@@ -1,11 +1,16 @@
-//! What asks a portable ampoule's predictor where no host of ours does. Built once for each way in: as a command (`run`)
-//! and as an HTTP server's handler (`http`). Instances and predictions have the forms that they have everywhere.
+//! What asks a portable ampoule's predictor where no host of ours does. Built once for each way in: as a command (`run`),
+//! as an HTTP server's handler (`http`), and for a program that holds it (`embed`). Instances and predictions have the forms
+//! that they have everywhere.
 
 #![cfg(target_family = "wasm")]
 
 mod bindings;
+#[cfg(feature = "embed")]
+mod embed;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(any(feature = "embed", feature = "http"))]
+mod refused;
 #[cfg(feature = "run")]
 mod run;
 

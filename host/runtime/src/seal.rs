@@ -10,7 +10,7 @@ mod snapshot;
 use std::borrow::Cow;
 
 pub use ampoule_engine::{Feature, FeatureKind};
-pub use portable::{Parts, portable, shapes};
+pub use portable::{Parts, embedded, portable, shapes};
 
 use ampoule_engine::{Dim as EngineDim, Graph};
 use wasm_encoder::{ComponentSection as _, CustomSection};

@@ -208,13 +208,13 @@ for line in sys.stdin:
 fn what_cant_be_checked_is_said() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     std::fs::write(folder.path().join("bad.jsonl"), "[1]\n").expect("written");
-    let cases: [(&[&str], i32, &str); 9] = [
+    let cases: [(&[&str], i32, &str); 10] = [
         (&["--tolerance", "much"], 2, "expected a number of 0 or more, such as 1e-5"),
         (&["--tolerance", "-1"], 2, "expected a number of 0 or more, such as 1e-5"),
         (
             &["--only", "moon"],
             2,
-            "[possible values: portable, wasmtime, wasmtime-serve, serve, cloud, lambda, batch]",
+            "[possible values: portable, wasmtime, wasmtime-serve, node, serve, cloud, lambda, batch]",
         ),
         (
             &["--against", "ftp://x"],
@@ -223,6 +223,7 @@ fn what_cant_be_checked_is_said() {
         ),
         (&["--only", "batch", "--without", "batch"], 1, "nothing is left to ask"),
         (&["--only", "wasmtime"], 1, "not here: the file is not portable (seal it with --portable)"),
+        (&["--only", "node"], 1, "not here: the file is not portable (seal it with --portable)"),
         (
             &["--only", "batch", "--against", "onnxruntime"],
             1,

@@ -8,8 +8,9 @@ use ampoule_tests::{installed, root, run, said, sealed};
 use serde_json::Value;
 
 /// The model in `models/NAME`, sealed to be portable.
-fn portable(name: &str, front: &str, out: &Path) -> PathBuf {
-    let model = root().join("models").join(name);
+pub fn portable(name: &str, front: &str, out: &Path) -> PathBuf {
+    let published = root().join("models").join(name);
+    let model = if published.exists() { published } else { root().join("tests/models").join(name) };
     let path = out.join(format!("{name}.{front}.wasm"));
     let front = format!("--portable={front}");
     let output = run(out, &["seal", &model.to_string_lossy(), &front, "-o", &path.to_string_lossy()]);
@@ -18,24 +19,33 @@ fn portable(name: &str, front: &str, out: &Path) -> PathBuf {
 }
 
 /// Iris as a command, which several tests ask.
-fn iris() -> &'static Path {
+pub fn iris() -> &'static Path {
     static MADE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    &MADE
-        .get_or_init(|| {
-            let out = tempfile::tempdir().expect("a folder can be made");
-            let path = portable("iris", "run", out.path());
-            (out, path)
-        })
-        .1
+    made(&MADE, "iris")
 }
 
-fn answered(output: &Output) -> &[u8] {
+/// Clouds as a command.
+pub fn clouds() -> &'static Path {
+    static MADE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    made(&MADE, "clouds")
+}
+
+fn made(once: &'static OnceLock<(tempfile::TempDir, PathBuf)>, name: &str) -> &'static Path {
+    let made = || {
+        let out = tempfile::tempdir().expect("a folder can be made");
+        let path = portable(name, "run", out.path());
+        (out, path)
+    };
+    &once.get_or_init(made).1
+}
+
+pub fn answered(output: &Output) -> &[u8] {
     assert!(output.status.success(), "{}", said(output));
     &output.stdout
 }
 
 /// The reference instances of iris, one to a line.
-fn rows() -> String {
+pub fn rows() -> String {
     let reference = std::fs::read(root().join("models/iris/reference.json")).expect("it is there");
     let reference: Value = serde_json::from_slice(&reference).expect("it is JSON");
     reference["instances"].as_array().expect("a list").iter().map(|row| format!("{row}\n")).collect()
@@ -107,7 +117,7 @@ fn made_up_rows_have_the_same_answers_in_the_sandbox() {
 #[test]
 fn pictures_have_the_same_masks_in_every_engine() {
     let out = tempfile::tempdir().expect("a folder can be made");
-    let clouds = portable("clouds", "run", out.path());
+    let clouds = clouds();
     let scenes = root().join("models/clouds/scenes");
     for scene in ["coast.png", "large.jpg", "speck.png"] {
         let scene = scenes.join(scene);

@@ -24,10 +24,12 @@ use super::ground::{Ground, Ran};
 use super::instances::unblob;
 use super::lambda::Platform;
 use super::{Tools, http};
+use crate::cli::export;
 use crate::cli::limits::LimitOptions;
 use crate::cli::package::program::{BOOTSTRAP, CLOUD, Program};
 
 const XGBOOST: &str = include_str!("xgboost.py");
+const NODE: &str = include_str!("node.mjs");
 
 /// The environments that are looked for on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -38,6 +40,8 @@ pub enum Local {
     Wasmtime,
     /// `wasmtime serve`, for one that is sealed with --portable=http
     WasmtimeServe,
+    /// `ampoule export js`, in Node
+    Node,
     /// `ampoule serve`
     Serve,
     /// The program for containers, from a package
@@ -165,6 +169,16 @@ impl Environment {
             }
             Self::Local(Local::Wasmtime) => front("wasi:cli/run@", "--portable"),
             Self::Local(Local::WasmtimeServe) => front("wasi:http/incoming-handler@", "--portable=http"),
+            Self::Local(Local::Node) => {
+                if !cfg!(feature = "portable") {
+                    return Some("this build makes no JavaScript".to_owned());
+                }
+                if !subject.ampoule.is_portable() {
+                    return Some("the file is not portable (seal it with --portable)".to_owned());
+                }
+                let program = &subject.tools.node;
+                (!is_program(program)).then(|| format!("no program {} (--node PATH)", program.display()))
+            }
             Self::Local(Local::Cloud) => program(CLOUD),
             Self::Local(Local::Lambda) => program(BOOTSTRAP),
             _ => None,
@@ -180,6 +194,7 @@ impl Environment {
             Self::Local(Local::Portable) => subject.here(Engine::Portable, instances),
             Self::Local(Local::Wasmtime) => subject.wasmtime(instances),
             Self::Local(Local::WasmtimeServe) => subject.wasmtime_serve(instances),
+            Self::Local(Local::Node) => subject.node(instances),
             Self::Local(Local::Serve) => subject.serve(instances),
             Self::Local(Local::Cloud) => subject.cloud(instances),
             Self::Local(Local::Lambda) => subject.lambda(instances),
@@ -291,6 +306,29 @@ impl<'a> Subject<'a> {
             });
         }
         Ok(answers)
+    }
+
+    fn node(&self, instances: &[Value]) -> anyhow::Result<Vec<Answer>> {
+        let folder = self.ground.folder()?;
+        let script = folder.path().join("check.mjs");
+        export::write(folder.path(), &export::package(self.ampoule, None)?)?;
+        std::fs::write(&script, NODE).context("can't write into a temporary folder")?;
+        let mut command = Command::new(&self.tools.node);
+        command.arg(&script);
+        let ran = self.ground.run(command, lines(instances))?;
+        if !ran.status.success() {
+            return Err(ran.failed());
+        }
+        let answer = |line: &str| {
+            let mut said: Value = serde_json::from_str(line).context("expected a line of JSON")?;
+            let text = |key| said[key].as_str().map(str::to_owned);
+            Ok(match (text("refused"), text("failed")) {
+                (Some(why), _) => Answer::Refused(why),
+                (_, Some(why)) => Answer::Failed(why),
+                _ => Answer::Given(said["given"].take()),
+            })
+        };
+        ran.text()?.lines().map(answer).collect()
     }
 
     fn batch(&self, instances: &[Value]) -> anyhow::Result<Vec<Answer>> {

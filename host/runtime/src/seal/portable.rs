@@ -24,6 +24,12 @@ const PLUGGED: [&str; 4] = ["tensor", "errors", "inference", "graph"];
 /// What the whole exports.
 const PREDICTOR: &str = "ampoule:model/predictor@0.1.0";
 
+/// What it exports for a program that holds it.
+const ASKING: &str = "ampoule:model/asking@0.1.0";
+
+/// What an engine alone exports, without its version.
+const GRAPH: &str = "wasi:nn/graph";
+
 /// What an ampoule is put together with.
 pub struct Parts<'p> {
     /// A component of the world `engine`.
@@ -56,12 +62,54 @@ pub async fn portable(
     let front = loaded_front(parts.front, ampoule.manifest_text()).await?;
     let mut predictor = without_sections(ampoule.bytes(), &ampoule.manifest().name)?;
     append(&mut predictor, PREDICTOR_SECTION, &[]);
-    let mut whole =
-        compose(engine, predictor, front).map_err(|cause| Error::Contract(format!("{cause:#}")))?;
+    let mut whole = compose(engine, predictor, front, &["wasi:", PREDICTOR])
+        .map_err(|cause| Error::Contract(format!("{cause:#}")))?;
     let graphs = ampoule.manifest().graphs.iter().enumerate();
     let graphs = graphs.map(|(index, facts)| (facts.name.as_str(), ampoule.graph(index)));
     append_sections(&mut whole, ampoule.manifest_text(), graphs);
     Ok(Ampoule::from_bytes(whole, &ampoule.manifest().name)?.into_bytes())
+}
+
+/// Puts the parts of a portable ampoule together anew, with a component of the world `embedded` as their front. It exports
+/// `ampoule:model/asking` alone, and is no ampoule any more. The same inputs always give the same bytes.
+///
+/// # Errors
+/// By kind: an ampoule that isn't portable, or parts that don't fit together.
+pub async fn embedded(ampoule: &Ampoule, front: &[u8]) -> Result<Vec<u8>, Error> {
+    let name = &ampoule.manifest().name;
+    let refuse = |why: &str| Error::NotAnAmpoule { name: name.clone(), why: why.to_owned() };
+    if !ampoule.is_portable() {
+        return Err(refuse("expected a file that was sealed with --portable, got one without an engine"));
+    }
+    let engine = engine(ampoule.bytes()).ok_or_else(|| refuse("no engine is found in it"))?;
+    let front = loaded_front(front, ampoule.manifest_text()).await?;
+    compose(engine.to_vec(), ampoule.predictor().to_vec(), front, &[ASKING])
+        .map_err(|cause| Error::Contract(format!("{cause:#}")))
+}
+
+/// The engine within a portable ampoule: the component that gives graphs.
+fn engine(ampoule: &[u8]) -> Option<&[u8]> {
+    let (mut depth, mut part) = (0usize, 0..0);
+    for payload in wasmparser::Parser::new(0).parse_all(ampoule) {
+        match payload.ok()? {
+            Payload::ModuleSection { unchecked_range, .. }
+            | Payload::ComponentSection { unchecked_range, .. } => {
+                if depth == 0 {
+                    part = unchecked_range;
+                }
+                depth += 1;
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                let gives = |name: &str| name.strip_prefix(GRAPH).is_some_and(|rest| rest.starts_with('@'));
+                if section.into_iter().flatten().any(|export| gives(export.name.name)) {
+                    return ampoule.get(part);
+                }
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The engine with all graphs ready.
@@ -137,8 +185,14 @@ fn axes(shape: &[usize]) -> Vec<u32> {
 
 type Anything = Box<dyn std::error::Error + Send + Sync>;
 
-/// Plugs the engine into the predictor and that into the front.
-fn compose(engine: Vec<u8>, predictor: Vec<u8>, front: Vec<u8>) -> Result<Vec<u8>, Anything> {
+/// Plugs the engine into the predictor and that into the front. The whole exports what of them begins so.
+fn compose(
+    engine: Vec<u8>,
+    predictor: Vec<u8>,
+    front: Vec<u8>,
+    exports: &[&str],
+) -> Result<Vec<u8>, Anything> {
+    let wanted = |name: &str| exports.iter().any(|begin| name.starts_with(begin));
     let mut graph = CompositionGraph::new();
     let engine = instantiate(&mut graph, "ampoule:engine", engine)?;
     let predictor = instantiate(&mut graph, "ampoule:predictor", predictor)?;
@@ -153,8 +207,10 @@ fn compose(engine: Vec<u8>, predictor: Vec<u8>, front: Vec<u8>) -> Result<Vec<u8
     }
     let predict = graph.alias_instance_export(predictor.node, PREDICTOR)?;
     graph.set_instantiation_argument(front.node, PREDICTOR, predict)?;
-    graph.export(predict, PREDICTOR)?;
-    for name in front.exports.iter().filter(|name| name.starts_with("wasi:")) {
+    if wanted(PREDICTOR) {
+        graph.export(predict, PREDICTOR)?;
+    }
+    for name in front.exports.iter().filter(|name| wanted(name)) {
         let export = graph.alias_instance_export(front.node, name)?;
         graph.export(export, name)?;
     }
