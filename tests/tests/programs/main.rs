@@ -16,4 +16,6 @@ mod portable;
 mod profile;
 mod sealing;
 mod service;
+mod standard;
 mod strings;
+mod zoo;
