@@ -36,6 +36,13 @@ pub fn ampoule() -> PathBuf {
     path
 }
 
+/// An example of a library; `cargo test` without a filter makes them.
+pub fn example(name: &str) -> PathBuf {
+    let path = built().join("examples").join(name);
+    assert!(path.exists(), "{} is not there: run `cargo build --release --examples` first", path.display());
+    path
+}
+
 /// A program that serves in a cloud, built without a compiler in it; `make serving` makes it.
 pub fn serving(program: &str) -> PathBuf {
     let path = built().join("serving").join(program);

@@ -7,6 +7,7 @@ mod cloud;
 mod containers;
 mod deploy;
 mod docs;
+mod embed;
 mod files;
 mod golden;
 mod hostile;
