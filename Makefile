@@ -5,7 +5,7 @@ OUT := target/release
 VENV := target/venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: build serving demo test fuzz bench check csmask clean
+.PHONY: build serving demo test test-all fuzz bench check csmask clean
 
 ## The release build of everything.
 build: toolchain
@@ -29,6 +29,10 @@ demo: toolchain
 test: csmask browser deploy-tools
 	$(MAKE) -j2 built serving
 	$(CARGO) test --release --locked --no-fail-fast
+
+## The same with what takes minutes: ten estimators and the published cloud mask in a stock runtime, and guests without SIMD.
+test-all:
+	AMPOULE_TEST_ALL=1 $(MAKE) test
 
 ## Tests and what they run, built. What is linked for the cloud keeps one core busy for long, so that is done beside it.
 .PHONY: built
