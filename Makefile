@@ -5,7 +5,7 @@ OUT := target/release
 VENV := target/venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: build serving demo test fuzz bench check csmask clean
+.PHONY: build serving demo test test-all fuzz bench check csmask clean
 
 ## The release build of everything.
 build: toolchain
@@ -28,7 +28,11 @@ demo: toolchain
 ## All tests. Installs what they need (a browser for the page, Python for the peers) where it is missing.
 test: csmask browser deploy-tools
 	$(MAKE) -j2 built serving
-	$(CARGO) test --release --locked --no-fail-fast
+	$(CARGO) test --release --locked --no-fail-fast -- $(TESTS)
+
+## The same with what takes minutes: ten estimators and the published cloud mask in a stock runtime, and guests without SIMD.
+test-all:
+	$(MAKE) test TESTS=--include-ignored
 
 ## Tests and what they run, built. What is linked for the cloud keeps one core busy for long, so that is done beside it.
 .PHONY: built

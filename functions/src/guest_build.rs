@@ -31,10 +31,11 @@ pub fn build(
     arguments: &[&str],
     system: System,
 ) -> Result<PathBuf, String> {
-    // Whatever the caller's flags are, a guest gets these. Without SIMD it is several times slower.
-    let mut flags = vec!["-Ctarget-feature=+simd128"];
+    // Whatever the caller's flags are, a guest gets these.
+    let simd = if cfg!(feature = "scalar") { "-simd128" } else { "+simd128" };
+    let mut flags = vec![format!("-Ctarget-feature={simd}")];
     if system == System::Closed {
-        flags.push("-Clink-arg=--skip-wit-component");
+        flags.push("-Clink-arg=--skip-wit-component".to_owned());
     }
     add_target(folder)?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -1,15 +1,19 @@
-"""Runs a portable ampoule's command in a stock wasmtime: AMPOULE STDIN STDOUT ARGUMENT... Ends with 1 where it fails."""
+"""A stock runtime's command line, as far as it is used here: command.py run [--dir HOST::GUEST] AMPOULE ARGUMENT..."""
 
 import sys
 
 from wasmtime import Engine, Store, WasiConfig
 from wasmtime.component import Component, Linker
 
-path, stdin, stdout, *arguments = sys.argv[1:]
+_, *arguments = sys.argv[1:]
 wasi = WasiConfig()
-wasi.argv = [path, *arguments]
-wasi.stdin_file = stdin
-wasi.stdout_file = stdout
+if arguments[0] == "--dir":
+    wasi.preopen_dir(*arguments[1].split("::"))
+    arguments = arguments[2:]
+path = arguments[0]
+wasi.argv = arguments
+wasi.inherit_stdin()
+wasi.inherit_stdout()
 wasi.inherit_stderr()
 store = Store(Engine())
 store.set_wasi(wasi)

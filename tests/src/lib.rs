@@ -36,6 +36,13 @@ pub fn ampoule() -> PathBuf {
     path
 }
 
+/// An example of a library; `cargo test` without a filter makes them.
+pub fn example(name: &str) -> PathBuf {
+    let path = built().join("examples").join(name);
+    assert!(path.exists(), "{} is not there: run `cargo build --release --examples` first", path.display());
+    path
+}
+
 /// A program that serves in a cloud, built without a compiler in it; `make serving` makes it.
 pub fn serving(program: &str) -> PathBuf {
     let path = built().join("serving").join(program);
@@ -71,9 +78,19 @@ pub fn cache() -> PathBuf {
 /// The sealed form of the model in `models/NAME` or `tests/models/NAME`, made once for each build of
 /// the command.
 pub fn sealed(name: &str) -> PathBuf {
+    fixture(name, &format!("{name}.wasm"), &[])
+}
+
+/// The same with its engine in it, and a command.
+pub fn portable(name: &str) -> PathBuf {
+    fixture(name, &format!("{name}.portable.wasm"), &["--portable"])
+}
+
+/// What `ampoule seal` makes of a model with more `arguments`, in `file`.
+fn fixture(name: &str, file: &str, arguments: &[&str]) -> PathBuf {
     let fixtures = built().join("fixtures");
     std::fs::create_dir_all(&fixtures).expect("a folder can be made");
-    let path = fixtures.join(format!("{name}.wasm"));
+    let path = fixtures.join(file);
     let lock = File::create(fixtures.join(format!("{name}.lock"))).expect("a file can be made");
     lock.lock().expect("a file can be locked");
     let modified = |path: &Path| path.metadata().and_then(|facts| facts.modified()).ok();
@@ -86,14 +103,28 @@ pub fn sealed(name: &str) -> PathBuf {
         if name == "hostile" {
             build_as_a_stranger(&folder.join("predictor"));
         }
-        let output = run(&root(), &["seal", &folder.to_string_lossy(), "-o", &path.to_string_lossy()]);
+        let (model, out) = (folder.to_string_lossy(), path.to_string_lossy());
+        let output = run(&root(), &[&["seal", &*model, "-o", &*out], arguments].concat());
         assert!(output.status.success(), "{}", said(&output));
     }
     path
 }
 
-/// Builds the predictor in `folder` by cargo alone, without what `ampoule seal` does to one.
-fn build_as_a_stranger(folder: &Path) {
+/// A front of a portable ampoule that takes any manifest and asks for nothing, as text.
+pub const FRONT: &str = r#"
+(component
+  (import "ampoule:model/predictor@0.1.0" (instance))
+  (core module $m
+    (memory (export "memory") 1)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
+    (func (export "load") (param i32 i32) (result i32) i32.const 0))
+  (core instance $i (instantiate $m))
+  (func (export "load") (param "manifest" string) (result (result (error string)))
+    (canon lift (core func $i "load") (memory $i "memory") (realloc (func $i "realloc")))))
+"#;
+
+/// Builds the guest in `folder` by cargo alone, without what `ampoule seal` does to a predictor.
+pub fn build_as_a_stranger(folder: &Path) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["build", "--release", "--target", "wasm32-wasip2", "--manifest-path"])
@@ -161,8 +192,17 @@ impl Server {
 
     /// Resident memory in bytes.
     pub fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// Resident memory that no file backs, in bytes: without code, which is there once it has run.
+    pub fn held_bytes(&self) -> u64 {
+        self.status_bytes("RssAnon:") + self.status_bytes("RssShmem:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux says so");
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") << 10
     }
 

@@ -1,10 +1,10 @@
 //! `wasi:nn` by the engine compiled to WebAssembly. It is plugged into a predictor when an ampoule is sealed to be
 //! portable, with the graphs ready in its memory.
+//!
+//! It is built with SIMD (`simd128`), or without it for runtimes that have none, and gives the same answers then, several
+//! times slower.
 
 #![cfg(target_family = "wasm")]
-
-#[cfg(not(target_feature = "simd128"))]
-compile_error!("the engine needs simd128: build it with -Ctarget-feature=+simd128");
 
 mod allocator;
 mod bindings;

@@ -38,6 +38,8 @@ pub(crate) struct Sandbox {
     pub graphs: Arc<[Arc<LoadedGraph>]>,
     pub limits: Arc<Limits>,
     pub tensor_bytes: usize,
+    /// Bytes of all its linear memories.
+    memory_bytes: usize,
     pub meter: Meter,
     pub started: Instant,
     /// The call's place; computes on other threads share it.
@@ -68,6 +70,7 @@ impl Sandbox {
             graphs,
             limits,
             tensor_bytes: 0,
+            memory_bytes: 0,
             meter: Meter::default(),
             started: Instant::now(),
             permit: None,
@@ -127,13 +130,21 @@ impl Sandbox {
 impl ResourceLimiter for Sandbox {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let allowed = desired <= self.limits.memory_bytes;
-        if !allowed {
-            self.hit.get_or_insert((Limit::MemoryBytes, desired as u64));
+        // What can't succeed is not counted.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        // A component brings as many memories as it likes.
+        let all = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        let allowed = all <= self.limits.memory_bytes;
+        if allowed {
+            self.memory_bytes = all;
+        } else {
+            self.hit.get_or_insert((Limit::MemoryBytes, all as u64));
         }
         Ok(allowed)
     }

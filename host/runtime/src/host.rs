@@ -1,12 +1,13 @@
 //! [`Host`]: the process's one engine, its limits, and the places that calls run in.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use ampoule_engine::OnnxRuntime;
+use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -95,6 +96,20 @@ pub(crate) struct Inner {
     places: Arc<Semaphore>,
     queued: AtomicUsize,
     ticker: Ticker,
+    runtime: Blocking,
+}
+
+/// What calls that block their thread wait on, made for the first of them.
+#[derive(Default)]
+struct Blocking(OnceLock<Runtime>);
+
+impl Drop for Blocking {
+    fn drop(&mut self) {
+        // A host may be dropped where nothing may wait.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Host {
@@ -116,7 +131,7 @@ impl Host {
         let engine = config.graphs.clone();
         let (host, read) =
             beside(|| Unopened::read(path, cache.as_deref(), &engine), || Self::on(config, cache.clone()));
-        Model::open(host?, read?)
+        Model::ready(host?, read?)
     }
 
     fn on(config: HostConfig, cache: Option<Arc<Cache>>) -> Result<Self, Error> {
@@ -137,6 +152,7 @@ impl Host {
             graphs: config.graphs,
             cores: Arc::default(),
             queued: AtomicUsize::new(0),
+            runtime: Blocking::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -146,7 +162,7 @@ impl Host {
     /// # Errors
     /// By kind: the file, the manifest, the contract, or a graph that can't be run.
     pub fn open(&self, path: &Path) -> Result<Model, Error> {
-        Model::open(self.clone(), Unopened::read(path, self.inner.cache.as_deref(), &self.inner.graphs)?)
+        Model::ready(self.clone(), Unopened::read(path, self.inner.cache.as_deref(), &self.inner.graphs)?)
     }
 
     /// Opens an ampoule that was read already.
@@ -154,7 +170,7 @@ impl Host {
     /// # Errors
     /// As [`Host::open`].
     pub fn open_ampoule(&self, ampoule: Ampoule) -> Result<Model, Error> {
-        Model::open(self.clone(), Unopened::of(ampoule, self.inner.cache.as_deref(), &self.inner.graphs)?)
+        Model::ready(self.clone(), Unopened::of(ampoule, self.inner.cache.as_deref(), &self.inner.graphs)?)
     }
 
     pub fn limits(&self) -> &Limits {
@@ -164,6 +180,17 @@ impl Host {
     /// Calls that run now.
     pub fn running(&self) -> usize {
         self.inner.limits.max_concurrent_calls - self.inner.places.available_permits()
+    }
+
+    /// What a thread of its own waits on.
+    pub(crate) fn runtime(&self) -> Result<&Runtime, Error> {
+        let runtime = &self.inner.runtime.0;
+        if let Some(made) = runtime.get() {
+            return Ok(made);
+        }
+        let made = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let made = made.map_err(|cause| Error::Sandbox(format!("no runtime: {cause}")))?;
+        Ok(runtime.get_or_init(|| made))
     }
 
     /// Takes a place for a call, waiting for one no longer than the limits say.

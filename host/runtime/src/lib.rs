@@ -5,16 +5,22 @@
 //! call in a sandbox of its own.
 //!
 //! ```no_run
-//! use ampoule_host::{Batch, Host, HostConfig};
+//! use ampoule_host::{Decoder, Model, encode};
 //!
-//! # async fn example() -> Result<(), ampoule_host::Error> {
-//! let host = Host::new(HostConfig::default())?;
-//! let iris = host.open("iris.wasm".as_ref())?;
-//! let answer = iris.predict(Batch::Json(vec!["[5.1, 3.5, 1.4, 0.2]".to_owned()]), None).await?;
-//! println!("{:?} in {:?}", answer.predictions, answer.timings);
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let iris = Model::open("iris.wasm")?;
+//! // Rows of 4 numbers, or objects by the inputs' names; at most 1000 of them.
+//! let request = Decoder::new(iris.manifest(), 1000).request(br#"{"instances": [[5.1, 3.5, 1.4, 0.2]]}"#)?;
+//! let answer = iris.predict_blocking(request.instances, None)?;
+//! let mut json = Vec::new();
+//! encode::predictions(&answer.predictions, &iris.manifest().outputs, b"\n", &mut json)?;
+//! println!("{} in {:?}", String::from_utf8(json)?, answer.timings);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A program that opens several, sets [`Limits`], keeps compiled code, or runs what it doesn't trust ([`Engine::Portable`])
+//! makes a [`Host`] and opens them there; an asynchronous one awaits [`Model::predict`].
 //!
 //! # Features
 //! - `seal`: sealing, and compiling what has no precompiled code. Without it no compiler is linked.
@@ -44,8 +50,8 @@ mod wasi;
 pub use ampoule::{Ampoule, hex, sha256_hex};
 pub use ampoule_engine::OnnxRuntime;
 pub use ampoule_wire::{
-    Batch, Column, ColumnDtype, Dim, Dtype, Failure, FailureFault, Field, Form, GraphFacts, GraphTensor,
-    Manifest, Media, Numeric, Values, is_name,
+    Batch, Column, ColumnDtype, Decoder, Dim, Dtype, Failure, FailureFault, Field, Form, GraphFacts,
+    GraphTensor, Manifest, Media, Numeric, Refusal, Request, Values, encode, is_name,
 };
 pub use call::{Answer, Timings};
 pub use error::{Error, Fault, Kind};

@@ -7,7 +7,7 @@
 pub struct Limits {
     /// Milliseconds from the start of a call to its answer.
     pub deadline_ms: u64,
-    /// Bytes of linear memory that the sandbox may grow to.
+    /// Bytes that the sandbox's linear memories may grow to, all together.
     pub memory_bytes: usize,
     /// Bytes of the batch that a call hands to the sandbox.
     pub max_input_bytes: usize,

@@ -14,7 +14,7 @@ use crate::host::{Engine, Reuse, beside};
 use crate::limits::Limit;
 use crate::nn::LoadedGraph;
 use crate::precompiled::{Cache, Code, Kept};
-use crate::{Ampoule, Batch, Error, Host, Manifest, precompiled};
+use crate::{Ampoule, Batch, Error, Host, HostConfig, Manifest, precompiled};
 
 /// A call that usually takes longer is run by a worker thread from its start.
 const LONG_CALL: Duration = Duration::from_micros(500);
@@ -123,8 +123,17 @@ fn open_graphs(host: &Host, ampoule: &Ampoule) -> Result<(Graphs, Duration), Err
 }
 
 impl Model {
+    /// Opens the ampoule at `path`, plain or portable, in a host of its own with the settings that [`HostConfig`] has by
+    /// default. Compiles its code, which takes a second or so; [`Host::with_model`] with a cache does so once.
+    ///
+    /// # Errors
+    /// As [`Host::new`] and [`Host::open`]; without the feature `seal`, [`Error::NotPrecompiled`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Host::with_model(HostConfig::default(), path.as_ref())
+    }
+
     /// Makes the code and the graphs ready, side by side.
-    pub(crate) fn open(host: Host, unopened: Unopened) -> Result<Self, Error> {
+    pub(crate) fn ready(host: Host, unopened: Unopened) -> Result<Self, Error> {
         let start = Instant::now();
         let Unopened { ampoule, kept, verifying } = unopened;
         if !kept.is_there() {
@@ -210,6 +219,17 @@ impl Model {
             Ok(outcome) => outcome.unwrap_or(Err(late)),
             Err(cause) => Err(Error::Sandbox(cause.to_string())),
         }
+    }
+
+    /// Predicts as [`Model::predict`] does, for programs that are not asynchronous. Threads may call at one time.
+    ///
+    /// # Errors
+    /// As [`Model::predict`].
+    ///
+    /// # Panics
+    /// On a thread of a tokio runtime: await [`Model::predict`] there.
+    pub fn predict_blocking(&self, instances: Batch, parameters: Option<String>) -> Result<Answer, Error> {
+        self.inner.host.runtime()?.block_on(self.predict(instances, parameters))
     }
 
     /// The call itself: a sandbox, the predictor, and a look at what it returned.

@@ -225,7 +225,9 @@ fn compile(host: &Host, ampoule: &Ampoule, of: Code, why: String) -> Result<Comp
 #[expect(unsafe_code, reason = "code that this process has just made")]
 fn deserialize_own(engine: &wasmtime::Engine, code: &[u8]) -> Result<Component, Error> {
     // SAFETY: `code` was made a moment ago by this engine's `precompile_component`.
-    unsafe { Component::deserialize(engine, code) }.map_err(|cause| Error::sandbox(&cause))
+    let component = unsafe { Component::deserialize(engine, code) };
+    // What is refused here has more parts than a sandbox has places for.
+    component.map_err(|cause| Error::Contract(format!("{cause:#}")))
 }
 
 /// What a program without a compiler opens an ampoule with.

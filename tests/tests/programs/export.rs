@@ -4,12 +4,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use ampoule_tests::{has, root, run, said, sealed};
+use ampoule_tests::{has, portable, root, run, said, sealed};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::portable::{answered, clouds, iris, portable, rows};
+use crate::portable::{answered, rows, sealed_now};
 
 fn export(ampoule: &Path, folder: &Path, arguments: &[&str]) -> Output {
     let (ampoule, folder) = (ampoule.to_string_lossy(), folder.to_string_lossy());
@@ -64,10 +64,10 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn a_table_has_the_same_answers_in_node() {
     let out = tempfile::tempdir().expect("a folder can be made");
-    let folder = exported(iris(), &out.path().join("iris"));
+    let folder = exported(&portable("iris"), &out.path().join("iris"));
     let rows: Vec<Value> = rows().lines().map(|row| serde_json::from_str(row).expect("it is JSON")).collect();
     let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
-    let expected = native(iris(), &lines);
+    let expected = native(&portable("iris"), &lines);
     assert_eq!((rows.len(), expected.len()), (150, 150));
 
     let first = json!({ "sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2 });
@@ -82,7 +82,11 @@ fn a_table_has_the_same_answers_in_node() {
     questions.extend(rows.iter().map(|row| json!([row])));
     let Some(answers) = ask(&folder, &json!(questions)) else { return };
     assert_eq!(answers[0]["predictions"], json!(expected), "all at once");
-    assert_eq!(answers[1]["predictions"], json!([native(iris(), &format!("{first}\n"))[0]]), "by name");
+    assert_eq!(
+        answers[1]["predictions"],
+        json!([native(&portable("iris"), &format!("{first}\n"))[0]]),
+        "by name"
+    );
     assert_eq!(answers[2]["predictions"], json!(expected[..2]), "a typed array");
     assert_eq!(answers[3]["predictions"], json!([]), "none");
     let refused = |instance: u32, path: &str, message: &str| json!({ "status": 400, "code": "invalid_instance", "path": path, "instance": instance, "message": message });
@@ -101,13 +105,13 @@ fn a_table_has_the_same_answers_in_node() {
 #[test]
 fn pictures_have_the_same_masks_in_node() {
     let out = tempfile::tempdir().expect("a folder can be made");
-    let folder = exported(clouds(), &out.path().join("clouds"));
+    let folder = exported(&portable("clouds"), &out.path().join("clouds"));
     let scenes =
         ["coast.png", "large.jpg", "speck.png"].map(|name| root().join("models/clouds/scenes").join(name));
     let masks: Vec<Vec<u8>> = scenes
         .iter()
         .map(|scene| {
-            let asked = ["predict", &clouds().to_string_lossy(), &scene.to_string_lossy()];
+            let asked = ["predict", &portable("clouds").to_string_lossy(), &scene.to_string_lossy()];
             answered(&run(out.path(), &asked)).to_vec()
         })
         .collect();
@@ -156,7 +160,7 @@ fn pictures_have_the_same_masks_in_node() {
 #[test]
 fn tensors_come_nested_and_as_typed_arrays() {
     let out = tempfile::tempdir().expect("a folder can be made");
-    let typed = portable("typed", "run", out.path());
+    let typed = sealed_now("typed", "run", out.path());
     let folder = exported(&typed, &out.path().join("typed"));
     let instance = |vector: Value, tile: Value, count: Value, open: Value| {
         json!({ "vector": vector, "count": count, "flag": true, "tile": tile, "tiny": -3, "short": 300, "word": 70000,
@@ -186,7 +190,7 @@ fn tensors_come_nested_and_as_typed_arrays() {
 #[test]
 fn an_instance_that_broke_answers_nothing_more() {
     let out = tempfile::tempdir().expect("a folder can be made");
-    let folder = exported(iris(), &out.path().join("iris"));
+    let folder = exported(&portable("iris"), &out.path().join("iris"));
     std::fs::rename(folder.join("model.js"), folder.join("whole.js")).expect("renamed");
     std::fs::copy(root().join("tests/export/breaks.mjs"), folder.join("model.js")).expect("copied");
     let row = json!([[5.1, 3.5, 1.4, 0.2]]);
@@ -194,14 +198,18 @@ fn an_instance_that_broke_answers_nothing_more() {
     let message = "the model failed: unreachable";
     let refused = json!({ "status": 500, "code": "guest_trap", "path": "", "message": message });
     assert_eq!(answers[0]["refused"], refused);
-    assert_eq!(answers[1]["predictions"], json!(native(iris(), "[5.1, 3.5, 1.4, 0.2]\n")), "another answers");
+    assert_eq!(
+        answers[1]["predictions"],
+        json!(native(&portable("iris"), "[5.1, 3.5, 1.4, 0.2]\n")),
+        "another answers"
+    );
 }
 
 #[test]
 fn the_folder_is_a_package_and_comes_again_the_same() {
     let out = tempfile::tempdir().expect("a folder can be made");
     let folder = out.path().join("iris");
-    let output = export(iris(), &folder, &["--name", "@me/iris"]);
+    let output = export(&portable("iris"), &folder, &["--name", "@me/iris"]);
     let text = String::from_utf8_lossy(answered(&output)).into_owned();
     let names = names(&folder);
     let mut bytes = 0;
@@ -243,7 +251,7 @@ fn the_folder_is_a_package_and_comes_again_the_same() {
     {
         std::fs::write(folder.join(name), text).expect("written");
     }
-    answered(&export(iris(), &folder, &["--name", "@me/iris"]));
+    answered(&export(&portable("iris"), &folder, &["--name", "@me/iris"]));
     let after: Vec<_> =
         names.iter().map(|name| std::fs::read(folder.join(name)).expect("it is there")).collect();
     assert!(before == after, "the same file gives the same package");
@@ -254,8 +262,8 @@ fn the_folder_is_a_package_and_comes_again_the_same() {
 #[test]
 fn the_front_makes_no_difference() {
     let out = tempfile::tempdir().expect("a folder can be made");
-    let run = exported(iris(), &out.path().join("run"));
-    let http = exported(&portable("iris", "http", out.path()), &out.path().join("http"));
+    let run = exported(&portable("iris"), &out.path().join("run"));
+    let http = exported(&sealed_now("iris", "http", out.path()), &out.path().join("http"));
     for name in names(&run).iter().filter(|name| name.ends_with(".wasm") || *name == "model.js") {
         let [run, http] = [&run, &http].map(|folder| std::fs::read(folder.join(name)).expect("it is there"));
         assert!(run == http, "{name} differs");
@@ -278,14 +286,14 @@ fn what_can_not_be_exported_is_named() {
 
     std::fs::create_dir(&folder).expect("made");
     std::fs::write(folder.join("package.json"), "{\"name\": \"other\"}").expect("written");
-    let output = export(iris(), &folder, &[]);
+    let output = export(&portable("iris"), &folder, &[]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let expected = "holds other files: expected a new folder, an empty one or an earlier export (or --force)";
     assert!(said(&output).contains(expected), "{}", said(&output));
     assert_eq!(names(&folder), ["package.json"]);
-    answered(&export(iris(), &folder, &["--force"]));
+    answered(&export(&portable("iris"), &folder, &["--force"]));
 
-    let output = export(iris(), &folder, &["--name", "Iris"]);
+    let output = export(&portable("iris"), &folder, &["--name", "Iris"]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
 }
 
@@ -304,13 +312,14 @@ fn the_page_answers_without_a_server_of_its_own() {
     }
     let out = tempfile::tempdir().expect("a folder can be made");
     let scene = root().join("models/clouds/scenes/coast.png");
-    let asked = ["predict", &clouds().to_string_lossy(), &scene.to_string_lossy(), "-o", "mask.png"];
+    let asked =
+        ["predict", &portable("clouds").to_string_lossy(), &scene.to_string_lossy(), "-o", "mask.png"];
     answered(&run(out.path(), &asked));
     let output = Command::new("node")
         .args(["--test", "export.test.mjs"])
         .current_dir(&tools)
-        .env("IRIS", exported(iris(), &out.path().join("iris")))
-        .env("CLOUDS", exported(clouds(), &out.path().join("clouds")))
+        .env("IRIS", exported(&portable("iris"), &out.path().join("iris")))
+        .env("CLOUDS", exported(&portable("clouds"), &out.path().join("clouds")))
         .env("IMAGE", scene)
         .env("MASK", out.path().join("mask.png"))
         .env("SCREENSHOTS", root().join("target/screenshots"))
@@ -330,8 +339,8 @@ fn node_is_one_of_the_environments_of_a_check() {
     std::fs::write(out.path().join("broken.png"), b"\x89PNG and nothing else").expect("written");
     std::fs::write(out.path().join("rows.jsonl"), "[5.1, 3.5, 1.4, 0.2]\n[1, 2]\n").expect("written");
     for (ampoule, inputs, instances) in [
-        (iris(), ["rows.jsonl", "--fuzz", "200"].as_slice(), 202),
-        (clouds(), &[&scene, "broken.png", "--fuzz", "2"], 4),
+        (&portable("iris"), ["rows.jsonl", "--fuzz", "200"].as_slice(), 202),
+        (&portable("clouds"), &[&scene, "broken.png", "--fuzz", "2"], 4),
     ] {
         let ampoule = ampoule.to_string_lossy();
         let arguments = [&["check", &ampoule, "--only", "node"], inputs].concat();
@@ -339,7 +348,8 @@ fn node_is_one_of_the_environments_of_a_check() {
         assert!(matrix.contains(&format!("instances  {instances}")), "{matrix}");
         assert!(matrix.contains("node    equal to the bit"), "{matrix}");
     }
-    let arguments = ["check", &iris().to_string_lossy(), "--only", "node", "--node", "no-such-node"];
+    let arguments =
+        ["check", &portable("iris").to_string_lossy(), "--only", "node", "--node", "no-such-node"];
     let output = run(out.path(), &arguments);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("no program no-such-node (--node PATH)"), "{}", said(&output));

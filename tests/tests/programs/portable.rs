@@ -1,14 +1,16 @@
 //! `ampoule seal --portable`: one file, which gives the same answers natively, in the sandbox alone, and in a stock runtime.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 
-use ampoule_tests::{installed, root, run, said, sealed};
+use ampoule_tests::{installed, portable, root, run, said, sealed};
 use serde_json::Value;
 
-/// The model in `models/NAME`, sealed to be portable.
-pub fn portable(name: &str, front: &str, out: &Path) -> PathBuf {
+use super::zoo::{json_lines, member};
+
+/// The model in `models/NAME` or `tests/models/NAME`, sealed now to be portable.
+pub fn sealed_now(name: &str, front: &str, out: &Path) -> PathBuf {
     let published = root().join("models").join(name);
     let model = if published.exists() { published } else { root().join("tests/models").join(name) };
     let path = out.join(format!("{name}.{front}.wasm"));
@@ -16,27 +18,6 @@ pub fn portable(name: &str, front: &str, out: &Path) -> PathBuf {
     let output = run(out, &["seal", &model.to_string_lossy(), &front, "-o", &path.to_string_lossy()]);
     assert!(output.status.success(), "{}", said(&output));
     path
-}
-
-/// Iris as a command, which several tests ask.
-pub fn iris() -> &'static Path {
-    static MADE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    made(&MADE, "iris")
-}
-
-/// Clouds as a command.
-pub fn clouds() -> &'static Path {
-    static MADE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    made(&MADE, "clouds")
-}
-
-fn made(once: &'static OnceLock<(tempfile::TempDir, PathBuf)>, name: &str) -> &'static Path {
-    let made = || {
-        let out = tempfile::tempdir().expect("a folder can be made");
-        let path = portable(name, "run", out.path());
-        (out, path)
-    };
-    &once.get_or_init(made).1
 }
 
 pub fn answered(output: &Output) -> &[u8] {
@@ -54,7 +35,7 @@ pub fn rows() -> String {
 #[test]
 fn a_table_has_the_same_answers_in_every_engine() {
     let out = tempfile::tempdir().expect("a folder can be made");
-    let (iris, plain) = (iris().to_string_lossy(), sealed("iris"));
+    let (iris, plain) = (portable("iris").to_string_lossy().into_owned(), sealed("iris"));
     let rows = rows() + "[1, 2]\n";
     std::fs::write(out.path().join("rows.jsonl"), &rows).expect("written");
     let ask = |ampoule: &str, engine: &str| {
@@ -70,8 +51,8 @@ fn a_table_has_the_same_answers_in_every_engine() {
     let Some(python) = installed("python") else { return };
     let stock = Command::new(&python)
         .arg(root().join("tests/portable/command.py"))
-        .args([&*iris, "rows.jsonl", "stock.jsonl"])
-        .current_dir(out.path())
+        .args(["run", &*iris])
+        .stdin(std::fs::File::open(out.path().join("rows.jsonl")).expect("it was written"))
         .output()
         .expect("Python starts");
     assert_eq!(stock.status.code(), Some(1), "one row is refused: {}", said(&stock));
@@ -80,8 +61,7 @@ fn a_table_has_the_same_answers_in_every_engine() {
         "{}",
         said(&stock)
     );
-    let written = std::fs::read(out.path().join("stock.jsonl")).expect("it was written");
-    assert_eq!(String::from_utf8_lossy(&native), String::from_utf8_lossy(&written), "a stock runtime");
+    assert_eq!(String::from_utf8_lossy(&native), String::from_utf8_lossy(&stock.stdout), "a stock runtime");
 
     let called = Command::new(&python)
         .arg(root().join("guest/front/embed.py"))
@@ -95,8 +75,8 @@ fn a_table_has_the_same_answers_in_every_engine() {
 #[test]
 fn the_same_model_gives_the_same_file_and_says_what_it_is() {
     let out = tempfile::tempdir().expect("a folder can be made");
-    let again = portable("iris", "run", out.path());
-    let files = [iris(), &again].map(|file| std::fs::read(file).expect("it is there"));
+    let again = sealed_now("iris", "run", out.path());
+    let files = [&portable("iris"), &again].map(|file| std::fs::read(file).expect("it is there"));
     assert!(files[0] == files[1], "two files of {} and {} bytes differ", files[0].len(), files[1].len());
     let inspected = run(out.path(), &["inspect", "--json", &again.to_string_lossy()]);
     let facts: Value = serde_json::from_slice(answered(&inspected)).expect("it is JSON");
@@ -107,8 +87,10 @@ fn the_same_model_gives_the_same_file_and_says_what_it_is() {
 #[test]
 fn made_up_rows_have_the_same_answers_in_the_sandbox() {
     let out = tempfile::tempdir().expect("a folder can be made");
-    let output =
-        run(out.path(), &["check", &iris().to_string_lossy(), "--only", "portable", "--fuzz", "500"]);
+    let output = run(
+        out.path(),
+        &["check", &portable("iris").to_string_lossy(), "--only", "portable", "--fuzz", "500"],
+    );
     let matrix = String::from_utf8_lossy(answered(&output)).into_owned();
     assert!(matrix.contains("instances  502\n"), "{matrix}");
     assert!(matrix.contains("portable  equal to the bit\n"), "{matrix}");
@@ -117,7 +99,7 @@ fn made_up_rows_have_the_same_answers_in_the_sandbox() {
 #[test]
 fn pictures_have_the_same_masks_in_every_engine() {
     let out = tempfile::tempdir().expect("a folder can be made");
-    let clouds = clouds();
+    let clouds = portable("clouds");
     let scenes = root().join("models/clouds/scenes");
     for scene in ["coast.png", "large.jpg", "speck.png"] {
         let scene = scenes.join(scene);
@@ -132,6 +114,78 @@ fn pictures_have_the_same_masks_in_every_engine() {
         assert!(native.starts_with(b"\x89PNG"), "a mask");
         assert!(native == ask("portable"), "{}: the masks differ", scene.display());
     }
+}
+
+/// What a stock runtime is called as, in `folder`.
+fn stock(folder: &Path) -> Option<String> {
+    let python = installed("python")?;
+    let program = folder.join("wasmtime");
+    let text = format!("#!/bin/sh\nexec {python:?} {:?} \"$@\"\n", root().join("tests/portable/command.py"));
+    std::fs::write(&program, text).expect("written");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+    Some(program.to_string_lossy().into_owned())
+}
+
+/// Holds a portable file in a stock runtime to the native engine: classes equal, scores within 1e-5.
+fn hold_stock(folder: &Path, file: &str, instances: &str) {
+    let Some(stock) = stock(folder) else { return };
+    let arguments =
+        ["check", file, instances, "--only", "wasmtime", "--wasmtime", &stock, "--tolerance", "1e-5"];
+    let output = run(folder, &[&arguments[..], &["--json"]].concat());
+    let matrix: Value = serde_json::from_slice(answered(&output)).expect("it is JSON");
+    assert_eq!((&matrix["refused"], &matrix["holds"]), (&0.into(), &true.into()), "{file}: {matrix:#}");
+    println!("{file}: {}", matrix["environments"][0]);
+}
+
+/// Estimators of every kind, of which the first [`FEW`] are sealed each time, for each takes half a minute.
+const ESTIMATORS: [&str; 10] = [
+    "mixed_logistic",
+    "text_tfidf",
+    "stacking",
+    "forest_classifier",
+    "linear_regression_pair",
+    "svc_rbf",
+    "naive_gaussian",
+    "mlp_classifier",
+    "gaussian_process",
+    "knn_classifier",
+];
+
+const FEW: usize = 3;
+
+#[test]
+fn estimators_answer_in_a_stock_runtime() {
+    estimators_answer(&ESTIMATORS[..FEW]);
+}
+
+#[test]
+#[ignore = "takes minutes, see `make test-all`"]
+fn more_estimators_answer_in_a_stock_runtime() {
+    estimators_answer(&ESTIMATORS[FEW..]);
+}
+
+fn estimators_answer(names: &[&str]) {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    for name in names {
+        let member = member(name);
+        let file = member.seal_with(folder.path(), &["--portable"]);
+        std::fs::write(folder.path().join("rows.jsonl"), json_lines(&member.instances())).expect("written");
+        hold_stock(folder.path(), &file, "rows.jsonl");
+    }
+}
+
+#[test]
+#[ignore = "takes minutes, see `make test-all`"]
+fn the_published_cloud_mask_answers_in_a_stock_runtime() {
+    let csmask = root().join("models/csmask");
+    if !csmask.join("model_4b_l1c.onnx").exists() {
+        assert!(std::env::var_os("CI").is_none(), "the model is missing: run `make csmask`");
+        println!("skipped: run `make csmask`");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let scene = csmask.join("golden/small.tif");
+    hold_stock(folder.path(), &portable("csmask").to_string_lossy(), &scene.to_string_lossy());
 }
 
 /// What a component imports, without versions.
@@ -170,12 +224,15 @@ fn only_a_command_asks_for_a_system() {
         imports(path).into_iter().filter(asked).collect::<Vec<_>>()
     };
     let out = tempfile::tempdir().expect("a folder can be made");
-    assert!(asks(iris()).iter().any(|name| name == "wasi:cli/environment"), "a command takes arguments");
-    for path in [sealed("iris"), sealed("clouds"), portable("iris", "http", out.path())] {
+    assert!(
+        asks(&portable("iris")).iter().any(|name| name == "wasi:cli/environment"),
+        "a command takes arguments"
+    );
+    for path in [sealed("iris"), sealed("clouds"), sealed_now("iris", "http", out.path())] {
         assert_eq!(asks(&path), Vec::<String>::new(), "{}", path.display());
     }
     // A server's handler gets these from any runtime (WASI 0.2's world wasi:http/proxy).
-    let served = imports(&portable("clouds", "http", out.path()));
+    let served = imports(&sealed_now("clouds", "http", out.path()));
     // What predictors and fronts both know is types alone.
     let proxy = [
         "ampoule:model/types",

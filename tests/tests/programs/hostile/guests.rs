@@ -8,14 +8,48 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::table::{Case, Good, SETTLED, hold};
-use ampoule_tests::{Server, ampoule, eventually, run, said, sealed};
+use ampoule_tests::{Server, ampoule, eventually, portable, run, said, sealed};
 
-fn hostile(more: &[&str]) -> (Server, Good) {
-    let model = sealed("hostile");
+/// What runs the graphs of the hostile predictor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Engine {
+    Native,
+    /// The one in its sandbox.
+    Portable,
+}
+
+impl Engine {
+    const ALL: [Self; 2] = [Self::Native, Self::Portable];
+
+    fn sealed(self, name: &str) -> PathBuf {
+        match self {
+            Self::Native => sealed(name),
+            Self::Portable => portable(name),
+        }
+    }
+
+    /// Either `native` or `portable`.
+    fn either<T>(self, native: T, portable: T) -> T {
+        match self {
+            Self::Native => native,
+            Self::Portable => portable,
+        }
+    }
+}
+
+fn hostile(engine: Engine, more: &[&str]) -> (Server, Good) {
+    hostile_with(engine, more, &SETTLED)
+}
+
+fn hostile_with(engine: Engine, more: &[&str], variables: &[(&str, &str)]) -> (Server, Good) {
+    let model = engine.sealed("hostile");
     let mut all = vec![
         model.to_str().expect("a path of the repository is text"),
+        "--engine",
+        engine.either("native", "portable"),
         "--deadline-ms",
-        "500",
+        // What fills the memory there is slower.
+        engine.either("500", "2000"),
         "--memory-mib",
         "64",
         "--max-output-bytes",
@@ -24,185 +58,199 @@ fn hostile(more: &[&str]) -> (Server, Good) {
         "1048576",
     ];
     all.extend_from_slice(more);
-    (Server::start_with(&all, &SETTLED), Good::json("{\"instances\":[\"compute\"]}"))
+    (Server::start_with(&all, variables), Good::json("{\"instances\":[\"compute\"]}"))
 }
 
-fn deed(deed: &str) -> Case {
+/// Holds both engines to what `cases` states for each.
+fn hold_each(cases: impl Fn(Engine) -> Vec<Case>) {
+    for engine in Engine::ALL {
+        println!("{engine:?}");
+        let (mut server, good) = hostile(engine, &[]);
+        hold(&mut server, &good, &cases(engine));
+    }
+}
+
+pub(super) fn deed(deed: &str) -> Case {
     Case::json(deed, format!("{{\"instances\":[\"{deed}\"]}}"))
 }
 
 /// The predictor's fault: a reply in general words.
-fn broken(name: &str, code: &'static str) -> Case {
+pub(super) fn broken(name: &str, code: &'static str) -> Case {
     deed(name).status(500).code(code).says("the model failed on this request")
 }
 
+/// The time was over.
+pub(super) fn late(name: &str) -> Case {
+    deed(name).status(504).code("deadline_exceeded").says("deadline_ms: expected at most ")
+}
+
 /// A limit was hit: a reply in general words too.
-fn limited(name: &str, code: &'static str) -> Case {
+pub(super) fn limited(name: &str, code: &'static str) -> Case {
     deed(name).status(500).code(code).says("the model ran into one of its limits")
 }
 
-fn fine(name: &str, answer: &str) -> Case {
+pub(super) fn fine(name: &str, answer: &str) -> Case {
     deed(name).status(200).says(&format!("{{\"predictions\":[{answer}]}}"))
 }
 
 #[test]
 fn a_predictor_that_does_not_end_is_ended() {
-    let (mut server, good) = hostile(&[]);
-    let late = |name: &str| {
-        deed(name).status(504).code("deadline_exceeded").says("deadline_ms: expected at most 500 ms")
+    let cases = |_| {
+        vec![
+            late("spin"),
+            late("spin-host"),
+            broken("recurse", "guest_trap").hides("out of bounds"),
+            broken("unreachable", "guest_trap"),
+            broken("out-of-bounds", "guest_trap").hides("out of bounds"),
+            broken("abort", "guest_trap"),
+            broken("panic:canary-7f3a", "guest_trap").hides("canary-7f3a"),
+            broken("exit:0", "guest_contract").hides("exit"),
+            broken("exit:1", "guest_contract").hides("exit"),
+            limited("grow-on", "guest_oom"),
+            limited("grow:64", "guest_oom"),
+            limited("grow:65", "guest_oom"),
+            limited("allocate:1024", "guest_oom"),
+            limited("allocate:2047", "guest_oom"),
+            fine("grow:48", "true"),
+            fine("grow-politely", "true"),
+            fine("log:100", "true"),
+            fine("log-lines:8", "true"),
+        ]
     };
-    let cases = [
-        late("spin"),
-        late("spin-host"),
-        broken("recurse", "guest_trap").hides("out of bounds"),
-        broken("unreachable", "guest_trap"),
-        broken("out-of-bounds", "guest_trap").hides("out of bounds"),
-        broken("abort", "guest_trap"),
-        broken("panic:canary-7f3a", "guest_trap").hides("canary-7f3a"),
-        broken("exit:0", "guest_contract").hides("exit"),
-        broken("exit:1", "guest_contract").hides("exit"),
-        limited("grow-on", "guest_oom"),
-        limited("grow:64", "guest_oom"),
-        limited("grow:65", "guest_oom"),
-        limited("allocate:1024", "guest_oom"),
-        limited("allocate:2047", "guest_oom"),
-        fine("grow:48", "true"),
-        fine("grow-politely", "true"),
-        fine("log:100", "true"),
-        fine("log-lines:8", "true"),
-    ];
-    hold(&mut server, &good, &cases);
+    hold_each(cases);
 }
 
 #[test]
 fn predictions_that_are_none_are_refused() {
-    let (mut server, good) = hostile(&[]);
     let contract = |name: &str| broken(name, "guest_contract");
-    let cases = [
-        contract("none"),
-        contract("more"),
-        contract("output-many:1000"),
-        limited("output-many:100000", "output_too_large"),
-        contract("not-json"),
-        contract("two-values"),
-        contract("breaks-out").hides("forged"),
-        contract("empty-json"),
-        contract("nan-json"),
-        contract("no-utf8"),
-        contract("columns-none"),
-        contract("columns-twice"),
-        contract("columns-short"),
-        contract("columns-long"),
-        contract("columns-overflow"),
-        contract("columns-flat"),
-        contract("columns-rows"),
-        contract("columns-uneven"),
-        contract("columns-wide"),
-        contract("columns-deep"),
-        contract("text-short"),
-        contract("text-wide"),
-        contract("nan").hides("NaN"),
-        contract("infinity").hides("inf"),
-        contract("media-list"),
-        contract("media-half"),
-        contract("media-twice"),
-        contract("media-lies"),
-        limited("output:1025", "output_too_large"),
-        limited("output:8192", "output_too_large"),
-        deed("output:1023").status(200),
-        deed("deep-json:100000").status(200),
-        // A type's line end stays within the JSON.
-        deed("media-type").status(200).says("\"content_type\":\"a/b\\r\\nset-cookie: c=d\""),
-        Case::json("one answer for two", "{\"instances\":[\"nan-json\",\"compute\"]}")
-            .status(500)
-            .code("guest_contract"),
-        fine("an echo", "\"an echo\""),
-        Case::json("depth", format!("{{\"instances\":[{}1{}]}}", "[".repeat(10_000), "]".repeat(10_000)))
-            .status(200),
-        Case::json("a million digits", format!("{{\"instances\":[{}]}}", "9".repeat(1_000_000))).status(200),
-        Case::json("too much", format!("{{\"instances\":[{}]}}", "9".repeat(1 << 20)))
-            .status(500)
-            .code("output_too_large"),
-    ];
-    hold(&mut server, &good, &cases);
+    let cases = |_| {
+        vec![
+            contract("none"),
+            contract("more"),
+            contract("output-many:1000"),
+            limited("output-many:100000", "output_too_large"),
+            contract("not-json"),
+            contract("two-values"),
+            contract("breaks-out").hides("forged"),
+            contract("empty-json"),
+            contract("nan-json"),
+            contract("no-utf8"),
+            contract("columns-none"),
+            contract("columns-twice"),
+            contract("columns-short"),
+            contract("columns-long"),
+            contract("columns-overflow"),
+            contract("columns-flat"),
+            contract("columns-rows"),
+            contract("columns-uneven"),
+            contract("columns-wide"),
+            contract("columns-deep"),
+            contract("text-short"),
+            contract("text-wide"),
+            contract("nan").hides("NaN"),
+            contract("infinity").hides("inf"),
+            contract("media-list"),
+            contract("media-half"),
+            contract("media-twice"),
+            contract("media-lies"),
+            limited("output:1025", "output_too_large"),
+            limited("output:8192", "output_too_large"),
+            deed("output:1023").status(200),
+            deed("deep-json:100000").status(200),
+            // A type's line end stays within the JSON.
+            deed("media-type").status(200).says("\"content_type\":\"a/b\\r\\nset-cookie: c=d\""),
+            Case::json("one answer for two", "{\"instances\":[\"nan-json\",\"compute\"]}")
+                .status(500)
+                .code("guest_contract"),
+            fine("an echo", "\"an echo\""),
+            Case::json("depth", format!("{{\"instances\":[{}1{}]}}", "[".repeat(10_000), "]".repeat(10_000)))
+                .status(200),
+            Case::json("a million digits", format!("{{\"instances\":[{}]}}", "9".repeat(1_000_000)))
+                .status(200),
+            Case::json("too much", format!("{{\"instances\":[{}]}}", "9".repeat(1 << 20)))
+                .status(500)
+                .code("output_too_large"),
+        ]
+    };
+    hold_each(cases);
 }
 
 #[test]
 fn a_failure_reaches_the_caller_only_where_it_is_theirs() {
-    let (mut server, good) = hostile(&[]);
     let model = |name: &str| broken(name, "model_failure");
-    let cases = [
-        deed("fault-caller:nothing")
-            .status(422)
-            .code("invalid_instance")
-            .at("instances[0]")
-            .says("instances[0]: not today: expected a deed, got nothing"),
-        deed("fault-control")
-            .status(422)
-            .code("invalid_instance")
-            .says("a\r\nset-cookie: b\u{1b}[31m\u{2028}\"}"),
-        model("fault-model:canary-7f3a").hides("canary-7f3a"),
-        broken("fault-long:65", "guest_contract"),
-        deed("fault-long:64").status(422).code("invalid_instance"),
-        model("unknown-graph").hides("identity"),
-        model("own-graph").hides("load-by-name"),
-        model("wrong-name").hides("unknown"),
-        model("wrong-dtype").hides("f32"),
-        model("wrong-shape").hides("f32"),
-        model("no-inputs"),
-        model("input-twice").hides("twice"),
-        broken("empty-tensor", "guest_contract"),
-        broken("tensor-short", "guest_contract").hides("bytes"),
-        broken("tensor-long", "guest_contract"),
-        broken("tensor-overflow", "guest_contract"),
-        deed("tensor-deep").either(&[200, 500]),
-        limited("tensors", "tensors_too_large"),
-        broken("handles", "guest_contract"),
-        broken("handle-twice", "guest_contract"),
-        broken("handle-forged", "guest_contract"),
-    ];
-    hold(&mut server, &good, &cases);
+    let cases = |engine: Engine| {
+        // What the host refuses to make, the engine in the sandbox gives up at.
+        let refused = engine.either("guest_contract", "guest_trap");
+        vec![
+            deed("fault-caller:nothing")
+                .status(422)
+                .code("invalid_instance")
+                .at("instances[0]")
+                .says("instances[0]: not today: expected a deed, got nothing"),
+            deed("fault-control")
+                .status(422)
+                .code("invalid_instance")
+                .says("a\r\nset-cookie: b\u{1b}[31m\u{2028}\"}"),
+            model("fault-model:canary-7f3a").hides("canary-7f3a"),
+            broken("fault-long:65", "guest_contract"),
+            deed("fault-long:64").status(422).code("invalid_instance"),
+            model("unknown-graph").hides("identity"),
+            model("own-graph").hides("load-by-name"),
+            model("wrong-name").hides("unknown"),
+            model("wrong-dtype").hides("f32"),
+            model("wrong-shape").hides("f32"),
+            model("no-inputs"),
+            model("input-twice").hides("twice"),
+            broken("empty-tensor", "guest_contract"),
+            broken("tensor-short", refused).hides("bytes"),
+            broken("tensor-long", refused),
+            broken("tensor-overflow", refused),
+            deed("tensor-deep").either(&[200, 500]),
+            // There, tensors lie in the sandbox's own memory.
+            limited("tensors", engine.either("tensors_too_large", "guest_oom")),
+            broken("handles", "guest_contract"),
+            broken("handle-twice", "guest_contract"),
+            broken("handle-forged", "guest_contract"),
+        ]
+    };
+    hold_each(cases);
 }
 
 #[test]
 fn strings_that_are_none_never_reach_a_graph() {
-    let (mut server, good) = hostile(&[]);
     let model = |name: &str| broken(name, "model_failure").hides("utf8");
-    let cases = [
-        fine("text-echo", "\"y TensorType::I32[3] 12, y.utf8 TensorType::U8[3] 3\""),
-        fine("text-empty:0", "\"y TensorType::I32[0] 0, y.utf8 TensorType::U8[0] 0\""),
-        fine("text-empty:1000", "\"y TensorType::I32[1000] 4000, y.utf8 TensorType::U8[0] 0\""),
-        model("text-alone"),
-        model("text-bytes-alone"),
-        model("text-few"),
-        model("text-long"),
-        model("text-negative"),
-        model("text-broken"),
-        model("text-cut"),
-        model("text-floats"),
-        model("text-square"),
-        model("text-shape"),
-        model("text-number"),
-        // The lengths alone would fit: a string takes more room than its length.
-        limited("text-empty:200000", "tensors_too_large"),
-    ];
-    hold(&mut server, &good, &cases);
+    let cases = |engine: Engine| {
+        vec![
+            fine("text-echo", "\"y TensorType::I32[3] 12, y.utf8 TensorType::U8[3] 3\""),
+            fine("text-empty:0", "\"y TensorType::I32[0] 0, y.utf8 TensorType::U8[0] 0\""),
+            fine("text-empty:1000", "\"y TensorType::I32[1000] 4000, y.utf8 TensorType::U8[0] 0\""),
+            model("text-alone"),
+            model("text-bytes-alone"),
+            model("text-few"),
+            model("text-long"),
+            model("text-negative"),
+            model("text-broken"),
+            model("text-cut"),
+            model("text-floats"),
+            model("text-square"),
+            model("text-shape"),
+            model("text-number"),
+            match engine {
+                // The lengths alone would fit: a string takes more room than its length.
+                Engine::Native => limited("text-empty:200000", "tensors_too_large"),
+                Engine::Portable => fine(
+                    "text-empty:200000",
+                    "\"y TensorType::I32[200000] 800000, y.utf8 TensorType::U8[0] 0\"",
+                ),
+            },
+        ]
+    };
+    hold_each(cases);
 }
 
 #[test]
 fn nothing_lies_outside_the_sandbox() {
     let secrets = [SETTLED.as_slice(), &[("CANARY", "7f3a")]].concat();
-    let (server, good) = hostile(&[]);
-    drop(server);
-    let model = sealed("hostile");
-    let arguments = [
-        model.to_str().expect("a path of the repository is text"),
-        "--deadline-ms",
-        "500",
-        "--memory-mib",
-        "64",
-    ];
-    let mut server = Server::start_with(&arguments, &secrets);
     let outside = |name: &str| broken(name, "guest_contract").hides("wasi:");
     let cases = [
         outside("read-file"),
@@ -216,7 +264,10 @@ fn nothing_lies_outside_the_sandbox() {
         fine("arguments", "0"),
         fine("stdin", "0"),
     ];
-    hold(&mut server, &good, &cases);
+    for engine in Engine::ALL {
+        let (mut server, good) = hostile_with(engine, &[], &secrets);
+        hold(&mut server, &good, &cases);
+    }
     assert!(!Path::new("/tmp/hostile").exists(), "nothing was written");
 }
 
@@ -233,52 +284,57 @@ fn nothing_is_kept_for_the_next_caller_unless_the_operator_says_so() {
             assert_eq!(ask(server, "recall"), format!("{{\"predictions\":[\"{kept}\"]}}"));
         }
     };
-    let (fresh, _) = hostile(&[]);
-    recalled(&fresh, "");
-    let (reused, good) = hostile(&["--reuse", "1000"]);
-    recalled(&reused, "canary");
-    // A sandbox that trapped or ran out of time is not used again.
-    let expected = good.ask(&reused);
-    for (deed, status) in
-        [("unreachable", 500), ("spin", 504), ("grow-on", 500), ("handles", 500), ("columns-short", 500)]
-    {
-        assert_eq!(ask(&reused, "remember:canary"), "{\"predictions\":[true]}");
-        assert_eq!(
-            reused.post("/predictions", &format!("{{\"instances\":[\"{deed}\"]}}")).status,
-            status,
-            "{deed}"
-        );
-        assert_eq!(ask(&reused, "recall"), "{\"predictions\":[\"\"]}", "{deed}");
-        assert_eq!(good.ask(&reused), expected, "{deed}");
+    for engine in Engine::ALL {
+        let (fresh, _) = hostile(engine, &[]);
+        recalled(&fresh, "");
+        let (reused, good) = hostile(engine, &["--reuse", "1000"]);
+        recalled(&reused, "canary");
+        // A sandbox that trapped or ran out of time is not used again.
+        let expected = good.ask(&reused);
+        for (deed, status) in
+            [("unreachable", 500), ("spin", 504), ("grow-on", 500), ("handles", 500), ("columns-short", 500)]
+        {
+            assert_eq!(ask(&reused, "remember:canary"), "{\"predictions\":[true]}");
+            assert_eq!(
+                reused.post("/predictions", &format!("{{\"instances\":[\"{deed}\"]}}")).status,
+                status,
+                "{deed}"
+            );
+            assert_eq!(ask(&reused, "recall"), "{\"predictions\":[\"\"]}", "{deed}");
+            assert_eq!(good.ask(&reused), expected, "{deed}");
+        }
     }
 }
 
 #[test]
 fn a_hostile_model_does_not_change_the_answers_of_another() {
-    let iris = sealed("iris");
-    let (server, compute) = hostile(&[iris.to_str().expect("a path of the repository is text")]);
-    let flower =
-        Good { path: "/models/iris/predictions", ..Good::json("{\"instances\":[[5.1,3.5,1.4,0.2]]}") };
-    let (expected, computed) = (flower.ask(&server), compute.ask(&server));
-    let deeds = ["spin", "grow-on", "log:100", "tensors", "handles", "output:8192", "recurse", "spin-host"];
-    std::thread::scope(|scope| {
-        let asked: Vec<_> = deeds
-            .map(|deed| format!("{{\"instances\":[\"{deed}\"]}}"))
-            .into_iter()
-            .map(|body| {
-                let server = &server;
-                scope.spawn(move || {
-                    for _ in 0..5 {
-                        server.post("/predictions", &body);
-                    }
+    for engine in Engine::ALL {
+        let iris = engine.sealed("iris");
+        let (server, compute) = hostile(engine, &[iris.to_str().expect("a path of the repository is text")]);
+        let flower =
+            Good { path: "/models/iris/predictions", ..Good::json("{\"instances\":[[5.1,3.5,1.4,0.2]]}") };
+        let (expected, computed) = (flower.ask(&server), compute.ask(&server));
+        let deeds =
+            ["spin", "grow-on", "log:100", "tensors", "handles", "output:8192", "recurse", "spin-host"];
+        std::thread::scope(|scope| {
+            let asked: Vec<_> = deeds
+                .map(|deed| format!("{{\"instances\":[\"{deed}\"]}}"))
+                .into_iter()
+                .map(|body| {
+                    let server = &server;
+                    scope.spawn(move || {
+                        for _ in 0..5 {
+                            server.post("/predictions", &body);
+                        }
+                    })
                 })
-            })
-            .collect();
-        while asked.iter().any(|asked| !asked.is_finished()) {
-            assert_eq!(flower.ask(&server), expected);
-        }
-    });
-    assert_eq!(compute.ask(&server), computed);
+                .collect();
+            while asked.iter().any(|asked| !asked.is_finished()) {
+                assert_eq!(flower.ask(&server), expected);
+            }
+        });
+        assert_eq!(compute.ask(&server), computed);
+    }
 }
 
 /// A number of LEB128 (WebAssembly §5.2.2).
@@ -296,8 +352,12 @@ fn leb128(mut number: usize) -> Vec<u8> {
 
 /// A custom section (§5.5.3).
 fn section(name: &str, data: &[u8]) -> Vec<u8> {
-    let inner = [&leb128(name.len()), name.as_bytes(), data].concat();
-    [&[0][..], &leb128(inner.len()), &inner].concat()
+    part(0, &[&leb128(name.len()), name.as_bytes(), data].concat())
+}
+
+/// A section of any kind (§5.5.2).
+pub(super) fn part(kind: u8, data: &[u8]) -> Vec<u8> {
+    [&[kind][..], &leb128(data.len()), data].concat()
 }
 
 /// `bytes` with the first `old` replaced by `new` of the same length.

@@ -180,7 +180,7 @@ pub fn hold(server: &mut Server, good: &Good, cases: &[Case]) {
     for _ in 0..50 {
         assert_eq!(good.ask(server), expected, "the good request has one answer");
     }
-    let before = server.resident_bytes();
+    let before = server.held_bytes();
     for round in 1..=2 {
         for case in cases {
             let outcome = match case.ask(server) {
@@ -191,8 +191,8 @@ pub fn hold(server: &mut Server, good: &Good, cases: &[Case]) {
             assert!(server.is_alive(), "{}: the server ended", case.name);
             assert_eq!(good.ask(server), expected, "{}: the good request got another answer", case.name);
         }
-        let back = eventually(Duration::from_secs(60), || server.resident_bytes() <= before + MARGIN_BYTES);
-        let after = server.resident_bytes();
+        let back = eventually(Duration::from_secs(60), || server.held_bytes() <= before + MARGIN_BYTES);
+        let after = server.held_bytes();
         println!("round {round}: {} cases, {} KiB, before {} KiB", cases.len(), after >> 10, before >> 10);
         if !back {
             wrong.push(format!(

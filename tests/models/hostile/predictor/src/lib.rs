@@ -37,6 +37,7 @@ impl Guest for Hostile {
             "grow" | "grow-on" | "allocate" | "grow-politely" => Ok(memory(deed, number)),
             "compute" | "unknown-graph" | "own-graph" | "wrong-name" | "wrong-dtype" | "wrong-shape"
             | "no-inputs" | "input-twice" | "empty-tensor" => compute(deed),
+            "engine" => engine(argument),
             "tensor-short" | "tensor-long" | "tensor-overflow" | "tensor-deep" | "tensors" | "handles"
             | "handle-twice" | "handle-forged" => Ok(handles(deed)),
             "read-file" | "write-file" | "connect" | "sleep" | "random" | "environment" | "arguments"
@@ -151,12 +152,23 @@ fn compute(deed: &str) -> Result<Batch, Failure> {
         "empty-tensor" => vec![(name, ones(0))],
         _ => vec![(name, ones(1))],
     };
-    let outputs = context.compute(inputs).map_err(told)?;
+    context.compute(inputs).map(columns).map_err(told)
+}
+
+/// Hands a row to a graph of any name, and gives back what comes.
+fn engine(name: &str) -> Result<Batch, Failure> {
+    let context = graph::load_by_name(name).and_then(|graph| graph.init_execution_context());
+    let outputs = context.and_then(|context| context.compute(vec![("x".to_owned(), ones(1))]));
+    outputs.map(columns).map_err(|error| failure(Fault::Model, &error.data()))
+}
+
+fn columns(outputs: Vec<(String, Tensor)>) -> Batch {
     let column = |(name, tensor): (String, Tensor)| {
+        black_box(tensor.ty());
         let numeric = Numeric { dtype: Dtype::F32, data: tensor.data() };
         Column { name, shape: tensor.dimensions(), values: Values::Numeric(numeric) }
     };
-    Ok(Batch::Columns(outputs.into_iter().map(column).collect()))
+    Batch::Columns(outputs.into_iter().map(column).collect())
 }
 
 /// Hands strings to a graph that gives them back.
@@ -204,7 +216,7 @@ fn handles(deed: &str) -> Batch {
         "tensor-overflow" => held.push(Tensor::new(&[1 << 31, 1 << 31, 4], TensorType::Fp32, &[])),
         "tensor-deep" => held.push(Tensor::new(&vec![1; 100_000], TensorType::Fp32, &[0; 4])),
         "tensors" => loop {
-            held.push(Tensor::new(&[1 << 16], TensorType::U8, &[1; 1 << 16]));
+            held.push(Tensor::new(&[1 << 18], TensorType::U8, &vec![1; 1 << 18]));
         },
         "handles" => {
             for _ in 0..1_000_000 {
