@@ -120,7 +120,7 @@ fn predict(manifest: &Manifest, request: &IncomingRequest) -> Answer {
     };
     let essence = content_type.as_deref().map(ampoule_wire::media::essence);
     let is_json = match essence.as_deref() {
-        None => !matches!(manifest.takes_media(), Some(_)) || body.first() == Some(&b'{'),
+        None => manifest.takes_media().is_none() || body.first() == Some(&b'{'),
         Some(essence) => essence == "application/json" || essence.ends_with("+json"),
     };
     let decoded = if is_json {
