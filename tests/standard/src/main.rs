@@ -11,7 +11,8 @@ use std::io::{Read as _, Write as _};
 
 use ampoule_wire::{Decoder, Manifest, encode};
 use wasmparser::{Parser, Payload};
-use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker, ResourceTable, ResourceType};
 use wasmtime::{Config, Engine, Result, Store, bail, format_err};
 use wasmtime_wasi_nn::wit::{WasiNnCtx, WasiNnView};
 use wasmtime_wasi_nn::{Backend, InMemoryRegistry, Registry};
@@ -82,6 +83,31 @@ fn parts(file: &[u8]) -> Result<(Manifest, InMemoryRegistry)> {
     Ok((manifest.ok_or_else(|| format_err!("expected an ampoule, got a file without a manifest"))?, registry))
 }
 
+/// Of WASI, a prediction uses nothing: what is imported traps.
+fn without_wasi(linker: &mut Linker<State>, component: &Component) -> Result<()> {
+    let engine = component.engine();
+    for (interface, import) in component.component_type().imports(engine) {
+        let ComponentItem::ComponentInstance(instance) = import.ty else { continue };
+        if interface.starts_with("wasi:nn/") {
+            continue;
+        }
+        let mut linked = linker.instance(interface)?;
+        for (name, export) in instance.exports(engine) {
+            match export.ty {
+                ComponentItem::ComponentFunc(_) => {
+                    let function = format!("{interface}#{name}");
+                    linked.func_new(name, move |_, _, _, _| bail!("{function} was called"))?;
+                }
+                ComponentItem::Resource(_) => {
+                    linked.resource(name, ResourceType::host::<()>(), |_, _| Ok(()))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 struct Predictor {
     store: Store<State>,
     opened: contract::Opened,
@@ -96,8 +122,7 @@ impl Predictor {
         wasmtime_wasi_nn::wit::add_to_linker(&mut linker, |state| {
             WasiNnView::new(&mut state.table, &mut state.nn)
         })?;
-        // Of WASI, a prediction uses nothing.
-        linker.define_unknown_imports_as_traps(&component)?;
+        without_wasi(&mut linker, &component)?;
         let nn = WasiNnCtx::new([Backend::from(Tract)], Registry::from(registry));
         let mut store = Store::new(&engine, State { table: ResourceTable::new(), nn });
         let opened = contract::Opened::instantiate(&mut store, &component, &linker)?;
