@@ -48,8 +48,10 @@ bench: build serving csmask
 	AMPOULE=$(OUT)/ampoule tests/bench/article
 	AMPOULE=$(OUT)/ampoule tests/bench/article --model csmask
 	$(CARGO) build --release --locked -p ampoule-engine --features onnxruntime --examples
-	tests/bench/peers/trees.py
-	tests/bench/peers/convolutions.py
+	CARGO_ENCODED_RUSTFLAGS=-Ctarget-feature=+simd128 $(CARGO) build --release --locked -p ampoule-engine --examples \
+	    --target wasm32-wasip2 --target-dir target/wasm
+	WASM=target/wasm/wasm32-wasip2/release/examples tests/bench/peers/trees.py
+	WASM=target/wasm/wasm32-wasip2/release/examples tests/bench/peers/convolutions.py
 
 ## Made-up files for all that loads models, FUZZ_SECONDS (1200) for each of them.
 fuzz: toolchain

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Times convolutional models here, in ONNX Runtime from Python, and in ONNX Runtime as the engine here, in turns, one
-thread each; prints a table and the bars.
+"""Times convolutional models here, in ONNX Runtime from Python, in ONNX Runtime as the engine here, and here in the sandbox
+where WASM names the folder of the examples compiled for it, in turns, one thread each; prints a table and the bars.
 
     tests/bench/peers/convolutions.py [--ours PROGRAM] [--json FILE] [MODEL:SHAPE ...]
 
@@ -18,6 +18,7 @@ sys.dont_write_bytecode = True
 
 import argparse
 import json
+import os
 import subprocess
 import tempfile
 import zipfile
@@ -36,6 +37,7 @@ if __name__ == "__main__":
 import numpy as np
 import onnxruntime
 
+WASM = os.environ.get("WASM")
 ROUNDS = 8
 ROUND_MS = 400
 
@@ -50,14 +52,19 @@ def main():
         folder = Path(folder)
         models = [model.rsplit(":", 1) for model in options.models] or list(known(folder))
         print(
-            f"{'':<14}{'ONNX Runtime':>14}{'native':>10}{'':>49}--engine onnxruntime\n{'model':<14}{'from Python':>14}"
-            + f"{'time':>10}{'ratio':>7}{'difference':>12}{'load':>9}{'peak':>9}" * 2
+            f"{'':<14}{'ONNX Runtime':>14}{'native':>10}{'':>46}   --engine onnxruntime"
+            + f"{'':>34}in the sandbox" * bool(WASM)
+            + f"\n{'model':<14}{'from Python':>14}"
+            + f"{'time':>10}{'ratio':>7}{'difference':>12}{'load':>9}{'peak':>9}" * (3 if WASM else 2)
         )
         figures = [figure(Path(path), shape, options.ours, folder) for path, shape in models]
     print()
     bars = [("native", 1.3), ("onnxruntime", 1.05)]
     print(bar_lines(at_most(f"{figure['model']}, {engine}, against ONNX Runtime", limit, figure[engine]["ratio"], "×")
                     for engine, limit in bars for figure in figures))
+    if WASM:
+        for figure in figures:
+            print(f"{figure['model']}: in the sandbox {figure['wasm']['ms'] / figure['native']['ms']:.2f} × native")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 
@@ -88,9 +95,13 @@ def figure(path, shape, ours, folder):
     session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
     feed = {session.get_inputs()[0].name: values}
     expected = session.run(None, feed)[0]
-    command = [ours, path, shape, folder / "input", folder / "output"]
+    output = folder / "output"
+    command = [ours, path.resolve(), shape, folder / "input", output]
     (library,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.*")
-    engines = {"native": Engine(command), "onnxruntime": Engine([*command, library])}
+    engines = {"native": Engine(command, output), "onnxruntime": Engine([*command, library], output)}
+    if WASM:
+        sandboxed = [sys.executable, HERE / "sandboxed.py", Path(WASM, "time_rounds.wasm").resolve()]
+        engines["wasm"] = Engine([*sandboxed, *command[1:]], output)
     differences = {name: difference(engine.answer, expected) for name, engine in engines.items()}
     peer, times = [], {name: [] for name in engines}
     for _ in range(ROUNDS):
@@ -111,10 +122,10 @@ def figure(path, shape, ours, folder):
 class Engine:
     """An engine of ours, in a process that runs when it is told to."""
 
-    def __init__(self, command):
+    def __init__(self, command, output):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.load = float(self.process.stdout.readline())
-        self.answer = np.frombuffer(command[4].read_bytes(), np.float32)
+        self.answer = np.frombuffer(output.read_bytes(), np.float32)
 
     def least(self):
         self.process.stdin.write(f"{ROUND_MS}\n")

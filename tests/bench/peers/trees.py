@@ -4,8 +4,8 @@
     tests/bench/peers/trees.py [--quick] [--rounds N] [--only NAME,NAME] [--out FILE.json] [--work FOLDER]
 
 Ours are the examples time_trees and time_load of host/engine (EXAMPLES, their folder: target/release/examples), from the
-library's own file and from ONNX, and time_trees in the sandbox where WASM names its component and WASMTIME a program that runs
-it. The peers go into target/bench-venv/trees; a C compiler is needed. Everybody has one thread unless it is said. In each round
+library's own file and from ONNX, and time_trees in the sandbox where WASM names the folder of
+the examples compiled for it. The peers go into target/bench-venv/trees; a C compiler is needed. Everybody has one thread unless it is said. In each round
 every system has its turn, so that a drift of the machine hits all alike; the table gives each one's best. The ensembles are
 trained from seeded noise, once, into FOLDER (target/bench-trees). A bar that is missed is printed and no error; a wrong answer
 is an error.
@@ -44,7 +44,6 @@ from sklearn.datasets import load_iris
 
 EXAMPLES = Path(os.environ.get("EXAMPLES", ROOT / "target/release/examples"))
 WASM = os.environ.get("WASM")
-WASMTIME = os.environ.get("WASMTIME")
 SECONDS = 1.0  # that a system has for one size in one round, at least
 FEWEST = 5  # calls in that time
 LOAD_MB = 100  # of XGBoost's JSON, to load
@@ -166,8 +165,9 @@ def systems(name, folder, rows):
         "compiled": compiled(folder, rows),
         "ours, 2 threads": Ours(own, threads=2),
     }
-    if WASM and WASMTIME:
-        found["ours in wasm"] = Ours(own, before=[WASMTIME, WASM])
+    if WASM:
+        sandboxed = [sys.executable, Path(__file__).with_name("sandboxed.py"), Path(WASM, "time_trees.wasm").resolve()]
+        found["ours in wasm"] = Ours(own, before=sandboxed)
     return found
 
 
