@@ -111,7 +111,8 @@ fn pictures_have_the_same_masks_in_node() {
     let masks: Vec<Vec<u8>> = scenes
         .iter()
         .map(|scene| {
-            let asked = ["predict", &portable("clouds").to_string_lossy(), &scene.to_string_lossy()];
+            let clouds = portable("clouds");
+            let asked = ["predict", &clouds.to_string_lossy(), &scene.to_string_lossy()];
             answered(&run(out.path(), &asked)).to_vec()
         })
         .collect();
@@ -312,8 +313,8 @@ fn the_page_answers_without_a_server_of_its_own() {
     }
     let out = tempfile::tempdir().expect("a folder can be made");
     let scene = root().join("models/clouds/scenes/coast.png");
-    let asked =
-        ["predict", &portable("clouds").to_string_lossy(), &scene.to_string_lossy(), "-o", "mask.png"];
+    let clouds = portable("clouds");
+    let asked = ["predict", &clouds.to_string_lossy(), &scene.to_string_lossy(), "-o", "mask.png"];
     answered(&run(out.path(), &asked));
     let output = Command::new("node")
         .args(["--test", "export.test.mjs"])
@@ -348,8 +349,8 @@ fn node_is_one_of_the_environments_of_a_check() {
         assert!(matrix.contains(&format!("instances  {instances}")), "{matrix}");
         assert!(matrix.contains("node    equal to the bit"), "{matrix}");
     }
-    let arguments =
-        ["check", &portable("iris").to_string_lossy(), "--only", "node", "--node", "no-such-node"];
+    let iris = portable("iris");
+    let arguments = ["check", &iris.to_string_lossy(), "--only", "node", "--node", "no-such-node"];
     let output = run(out.path(), &arguments);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("no program no-such-node (--node PATH)"), "{}", said(&output));
