@@ -120,7 +120,7 @@ pub const FRONT: &str = r#"
     (func (export "load") (param i32 i32) (result i32) i32.const 0))
   (core instance $i (instantiate $m))
   (func (export "load") (param "manifest" string) (result (result (error string)))
-    (canon lift (core func $i "load") (memory $i "memory") (realloc (func $i "realloc")))))
+    (canon lift (core func $i "load") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))
 "#;
 
 /// Builds the guest in `folder` by cargo alone, without what `ampoule seal` does to a predictor.
