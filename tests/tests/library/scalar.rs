@@ -66,7 +66,7 @@ async fn answers_are_the_same_without_simd() {
     config.concurrency_support(false).wasm_simd(false).wasm_relaxed_simd(false);
     let engine = Engine::new(&config).expect("an engine starts");
     let usual = std::fs::read(portable("iris")).expect("it was sealed");
-    let refused = Component::new(&engine, usual).err().expect("it has no SIMD");
+    let Err(refused) = Component::new(&engine, usual) else { panic!("it has no SIMD") };
     assert!(format!("{refused:#}").contains("SIMD"), "{refused:#}");
 
     let folder = tempfile::tempdir().expect("a folder can be made");
