@@ -5,7 +5,7 @@ OUT := target/release
 VENV := target/venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: build serving demo test test-all fuzz bench check csmask clean
+.PHONY: build serving demo test test-all kernels fuzz bench check csmask clean
 
 ## The release build of everything.
 build: toolchain
@@ -52,6 +52,20 @@ bench: build serving csmask
 	    --target wasm32-wasip2 --target-dir target/wasm
 	WASM=target/wasm/wasm32-wasip2/release/examples tests/bench/peers/trees.py
 	WASM=target/wasm/wasm32-wasip2/release/examples tests/bench/peers/convolutions.py
+
+## The kernels of other processors: those of AArch64 under qemu-user, those of WebAssembly in a stock runtime.
+kernels: toolchain $(VENV)/ready
+	@command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null \
+	    || { echo "qemu-aarch64 or aarch64-linux-gnu-gcc is missing (Debian: qemu-user, gcc-aarch64-linux-gnu)" >&2; exit 1; }
+	rustup target add aarch64-unknown-linux-gnu
+	CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc \
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
+	$(CARGO) test --release --locked -p ampoule-engine --lib --target aarch64-unknown-linux-gnu \
+	    --target-dir target/aarch64 -- conv forest
+	CARGO_ENCODED_RUSTFLAGS=-Ctarget-feature=+simd128 \
+	CARGO_TARGET_WASM32_WASIP2_RUNNER="$(abspath $(PYTHON)) $(CURDIR)/tests/portable/command.py run" \
+	$(CARGO) test --release --locked -p ampoule-engine --lib --target wasm32-wasip2 --target-dir target/wasm -- conv
 
 ## Made-up files for all that loads models, FUZZ_SECONDS (1200) for each of them.
 fuzz: toolchain

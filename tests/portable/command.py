@@ -1,8 +1,12 @@
-"""A stock runtime's command line, as far as it is used here: command.py run [--dir HOST::GUEST] AMPOULE ARGUMENT..."""
+"""A stock runtime's command line, as far as it is used here: command.py run [--dir HOST::GUEST] COMPONENT ARGUMENT...
 
+With WASMTIME_CACHE set, compiled code is kept in the user's own folder.
+"""
+
+import os
 import sys
 
-from wasmtime import Engine, Store, WasiConfig
+from wasmtime import Config, Engine, Store, WasiConfig
 from wasmtime.component import Component, Linker
 
 _, *arguments = sys.argv[1:]
@@ -15,7 +19,10 @@ wasi.argv = arguments
 wasi.inherit_stdin()
 wasi.inherit_stdout()
 wasi.inherit_stderr()
-store = Store(Engine())
+config = Config()
+if "WASMTIME_CACHE" in os.environ:
+    config.cache = True
+store = Store(Engine(config))
 store.set_wasi(wasi)
 linker = Linker(store.engine)
 linker.add_wasip2()

@@ -100,7 +100,8 @@ def figure(path, shape, ours, folder):
     (library,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.*")
     engines = {"native": Engine(command, output), "onnxruntime": Engine([*command, library], output)}
     if WASM:
-        sandboxed = [sys.executable, HERE / "sandboxed.py", Path(WASM, "time_rounds.wasm").resolve()]
+        runtime = [sys.executable, ROOT / "tests/portable/command.py", "run", "--dir", "/::/"]
+        sandboxed = [*runtime, Path(WASM, "time_rounds.wasm").resolve()]
         engines["wasm"] = Engine([*sandboxed, *command[1:]], output)
     differences = {name: difference(engine.answer, expected) for name, engine in engines.items()}
     peer, times = [], {name: [] for name in engines}

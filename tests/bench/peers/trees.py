@@ -44,6 +44,7 @@ from sklearn.datasets import load_iris
 
 EXAMPLES = Path(os.environ.get("EXAMPLES", ROOT / "target/release/examples"))
 WASM = os.environ.get("WASM")
+os.environ["WASMTIME_CACHE"] = "1"
 SECONDS = 1.0  # that a system has for one size in one round, at least
 FEWEST = 5  # calls in that time
 LOAD_MB = 100  # of XGBoost's JSON, to load
@@ -166,7 +167,8 @@ def systems(name, folder, rows):
         "ours, 2 threads": Ours(own, threads=2),
     }
     if WASM:
-        sandboxed = [sys.executable, Path(__file__).with_name("sandboxed.py"), Path(WASM, "time_trees.wasm").resolve()]
+        command = ROOT / "tests/portable/command.py"
+        sandboxed = [sys.executable, command, "run", "--dir", "/::/", Path(WASM, "time_trees.wasm").resolve()]
         found["ours in wasm"] = Ours(own, before=sandboxed)
     return found
 
