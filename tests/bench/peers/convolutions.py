@@ -63,8 +63,8 @@ def main():
     print(bar_lines(at_most(f"{figure['model']}, {engine}, against ONNX Runtime", limit, figure[engine]["ratio"], "×")
                     for engine, limit in bars for figure in figures))
     if WASM:
-        for figure in figures:
-            print(f"{figure['model']}: in the sandbox {figure['wasm']['ms'] / figure['native']['ms']:.2f} × native")
+        for each in figures:
+            print(f"{each['model']}: in the sandbox {each['wasm']['ms'] / each['native']['ms']:.2f} × native")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 
