@@ -184,7 +184,7 @@ def main():
     print(f"{machine()}; {options.rounds} rounds, each system's best")
     figures, wrong = {}, []
     for name in names:
-        folder = options.work / name
+        folder = (options.work / name).resolve()  # a sandbox follows no link out of it
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "rows.f32").exists():
             ENSEMBLES[name](folder).astype(np.float32).tofile(folder / "rows.f32")
