@@ -4,51 +4,31 @@
 //
 // AMPOULE_URL   a running server, such as `ampoule serve iris.wasm clouds.wasm`
 // IMAGE         a PNG in which the picture model finds something
-// CHROMIUM      the browser, /usr/bin/chromium unless said; nothing is downloaded
-// SCREENSHOTS   a directory for pictures of the page; none are kept without it
 // AMPOULE_TOKEN the server's token, if it wants one
+//
+// browser.mjs says what else there is to set.
 
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { after, before, test } from "node:test";
 
-import { chromium } from "playwright-core";
+import { launch, needed, shoot } from "./browser.mjs";
 
 const BASE = new URL(needed("AMPOULE_URL"));
 const IMAGE = needed("IMAGE");
-const SCREENSHOTS = process.env.SCREENSHOTS;
 const TOKEN = process.env.AMPOULE_TOKEN;
 const SETOSA = ["5.1", "3.5", "1.4", "0.2"];
-
-// No graphics card and no calls home.
-const ARGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-
-function needed(name) {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set: the comment at the top of this file says what it is`);
-  return value;
-}
 
 let browser;
 let models;
 
 before(async () => {
-  if (SCREENSHOTS) mkdirSync(SCREENSHOTS, { recursive: true });
   const headers = TOKEN ? { Authorization: `Bearer ${TOKEN}` } : {};
   const response = await fetch(new URL("/models", BASE), { headers });
   assert.equal(response.status, 200, "GET /models");
   ({ models } = await response.json());
-  const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-  browser = await chromium.launch({ executablePath, args: ARGS });
+  browser = await launch();
 });
 
 after(() => browser?.close());
@@ -91,10 +71,6 @@ async function on(model, use, options = {}) {
   } finally {
     await context.close();
   }
-}
-
-async function shoot(page, name) {
-  if (SCREENSHOTS) await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
 }
 
 async function fill(page, values) {

@@ -2,35 +2,19 @@
 //
 // IRIS, CLOUDS  the folders of a table of flowers and of a picture model
 // IMAGE, MASK   a PNG, and the mask that the picture model gives for it
-// CHROMIUM      the browser, /usr/bin/chromium unless said; nothing is downloaded
-// SCREENSHOTS   a directory for pictures of the page; none are kept without it
+//
+// browser.mjs says what else there is to set.
 
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { basename, extname, join, normalize } from "node:path";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 
-import { chromium } from "playwright-core";
+import { launch, needed, shoot } from "./browser.mjs";
 
-const { SCREENSHOTS } = process.env;
-const [IRIS, CLOUDS, IMAGE, MASK] = ["IRIS", "CLOUDS", "IMAGE", "MASK"].map((name) => {
-  if (!process.env[name]) throw new Error(`${name} is not set: the comment at the top of this file says what it is`);
-  return process.env[name];
-});
-
-// No graphics card, no calls home, and no way out but to this machine.
-const ARGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-];
+const [IRIS, CLOUDS, IMAGE, MASK] = ["IRIS", "CLOUDS", "IMAGE", "MASK"].map(needed);
 
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
 
@@ -41,7 +25,6 @@ let base;
 let served = [];
 
 before(async () => {
-  if (SCREENSHOTS) mkdirSync(SCREENSHOTS, { recursive: true });
   server = createServer((request, response) => {
     const [, model, ...rest] = normalize(new URL(request.url, "http://x").pathname).split("/");
     const folder = { iris: IRIS, clouds: CLOUDS }[model];
@@ -56,8 +39,8 @@ before(async () => {
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   base = `http://127.0.0.1:${server.address().port}`;
-  const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-  browser = await chromium.launch({ executablePath, args: ARGS });
+  // No way out but to this machine.
+  browser = await launch("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1");
 });
 
 after(async () => {
@@ -91,10 +74,6 @@ async function on(model, use, options = {}) {
   } finally {
     await context.close();
   }
-}
-
-async function shoot(page, name) {
-  if (SCREENSHOTS) await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
 }
 
 const predict = (page) => page.getByRole("button", { name: "Predict" }).click();

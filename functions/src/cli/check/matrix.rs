@@ -158,12 +158,17 @@ impl Matrix {
         (!given.is_empty() && expected.difference(&given).next().is_some()).then_some(given)
     }
 
-    /// What the check was of, in lines.
-    pub fn about(&self) -> [(&'static str, String); 4] {
+    /// How many instances the native engine refuses, and at how many the model fails.
+    fn unanswered(&self) -> (usize, usize) {
         let count =
             |matches: fn(&Answer) -> bool| self.reference.iter().filter(|&answer| matches(answer)).count();
         let refused = count(|answer| matches!(answer, Answer::Refused(_)));
-        let failed = count(|answer| matches!(answer, Answer::Failed(_)));
+        (refused, count(|answer| matches!(answer, Answer::Failed(_))))
+    }
+
+    /// What the check was of, in lines.
+    pub fn about(&self) -> [(&'static str, String); 4] {
+        let (refused, failed) = self.unanswered();
         let mut instances = self.instances.len().to_string();
         if refused > 0 {
             let _ = write!(instances, ", {refused} of them refused by the native engine");
@@ -217,15 +222,14 @@ impl Matrix {
 
     pub fn json(&self) -> Value {
         let rows: Vec<Value> = self.rows.iter().map(Row::json).collect();
-        let count =
-            |matches: fn(&Answer) -> bool| self.reference.iter().filter(|&answer| matches(answer)).count();
+        let (refused, failed) = self.unanswered();
         json!({
             "model": self.name,
             "version": self.version,
             "digest": self.digest,
             "instances": self.instances.len(),
-            "refused": count(|answer| matches!(answer, Answer::Refused(_))),
-            "failed": count(|answer| matches!(answer, Answer::Failed(_))),
+            "refused": refused,
+            "failed": failed,
             "seed": self.seed,
             "tolerance": self.tolerance,
             "reference": "native",
