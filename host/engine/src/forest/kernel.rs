@@ -10,7 +10,7 @@ use super::columns::{self, Columns, TILE};
 #[cfg(target_arch = "x86_64")]
 use super::gathers::{self, Gathers};
 use super::leaves::Leaves;
-use super::masks::{Lanes, Masks};
+use super::masks::{Lanes, Masks, signed};
 use super::real::Real;
 use super::threads;
 use super::walk::Walk;
@@ -72,9 +72,11 @@ impl Choice {
         let (lanes, gathers) = (Lanes::Common, false);
         // Measured with full trees: up to where the next best way takes longer.
         let masks_depth = match lanes {
-            Lanes::Common => 6,
+            // SSE2 looks no bytes up, and neither do numbers.
+            Lanes::Common if !cfg!(any(target_arch = "aarch64", target_feature = "simd128")) => 6,
+            Lanes::Common => 8,
             #[cfg(target_arch = "x86_64")]
-            Lanes::Avx2 => 7,
+            Lanes::Avx2 => 8,
             #[cfg(target_arch = "x86_64")]
             Lanes::Avx512 => {
                 if gathers {
@@ -322,14 +324,16 @@ impl<T: Real, A: Real> Coded<T, A> {
             Lanes::Avx512 => self.columns.encode(rows, width, &mut room.codes, columns::avx512::rank),
             _ => self.columns.encode(rows, width, &mut room.codes, columns::rank),
         }
-        if room.by_row.is_empty() {
-            return;
-        }
-        let stride = room.by_row.len() / TILE;
-        for (column, codes) in room.codes.chunks_exact(TILE).enumerate() {
-            for (row, code) in codes.iter().enumerate() {
-                room.by_row[row * stride + column] = *code;
+        if !room.by_row.is_empty() {
+            let stride = room.by_row.len() / TILE;
+            for (column, codes) in room.codes.chunks_exact(TILE).enumerate() {
+                for (row, code) in codes.iter().enumerate() {
+                    room.by_row[row * stride + column] = *code;
+                }
             }
+        }
+        if self.lanes.are_signed() {
+            room.codes.iter_mut().for_each(|code| *code = signed(*code));
         }
     }
 }

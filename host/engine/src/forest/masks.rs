@@ -11,7 +11,7 @@ mod bytes;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use self::bytes::Bytes;
+use self::bytes::{BITS, Bytes, LookUp};
 use super::columns::{Place, TILE};
 use super::leaves::{Leaves, TreeLeaves};
 use super::real::Real;
@@ -60,6 +60,36 @@ pub(super) enum Lanes {
     /// AVX-512 F, BW, DQ and VL
     #[cfg(target_arch = "x86_64")]
     Avx512,
+}
+
+impl MaskBranch {
+    /// Where the rows in a part of a tile go right: 255 there, 0 elsewhere. Codes are [`signed`].
+    ///
+    /// # Safety
+    ///
+    /// The processor has the instructions of `B`, and the column lies in `codes`.
+    #[inline(always)]
+    unsafe fn outcome<B: Bytes>(&self, codes: &[u8], part: usize) -> B {
+        debug_assert!(self.offset as usize + TILE <= codes.len());
+        // SAFETY: the caller's.
+        unsafe {
+            let codes = B::load(codes.as_ptr().add(self.offset as usize + part * B::WIDTH));
+            codes.above(B::splat(signed(self.below as u8 - 1)))
+        }
+    }
+}
+
+impl Lanes {
+    /// Whether codes are [`signed`].
+    pub(super) fn are_signed(self) -> bool {
+        match self {
+            Self::Common => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => false,
+        }
+    }
 }
 
 impl<A: Real> Masks<A> {
@@ -137,10 +167,10 @@ impl<A: Real> Masks<A> {
                 2 => find::<B, 2, 3>(branches, codes, &mut found),
                 3 => find::<B, 3, 7>(branches, codes, &mut found),
                 4 => find::<B, 4, 15>(branches, codes, &mut found),
-                5 => find::<B, 5, 31>(branches, codes, &mut found),
-                6 => find::<B, 6, 63>(branches, codes, &mut found),
-                7 => find::<B, 7, 127>(branches, codes, &mut found),
-                _ => find::<B, 8, 255>(branches, codes, &mut found),
+                5 => B::find_deep::<5, 31>(branches, codes, &mut found),
+                6 => B::find_deep::<6, 63>(branches, codes, &mut found),
+                7 => B::find_deep::<7, 127>(branches, codes, &mut found),
+                _ => B::find_deep::<8, 255>(branches, codes, &mut found),
             }
         }
         self.add_found(tree, leaves, &found, totals);
@@ -166,7 +196,7 @@ impl<A: Real> Masks<A> {
         }
     }
 
-    /// Adds these trees' leaves to `totals`, `[outputs, TILE]`, for rows encoded in `codes`.
+    /// Adds these trees' leaves to `totals`, `[outputs, TILE]`, for rows encoded in `codes`, as `lanes` takes them.
     pub(super) fn add(
         &self,
         lanes: Lanes,
@@ -205,7 +235,13 @@ fn depth(forest: &Forest, root: u32, most: u32) -> Option<u32> {
     Some(deepest)
 }
 
-/// The places of rows' leaves in the perfect tree.
+/// A code as [`Bytes`] compares it: in the order of codes, if it is read as a signed number. Registers of bytes have a
+/// comparison for those alone.
+pub(super) fn signed(code: u8) -> u8 {
+    code ^ 0x80
+}
+
+/// The places of rows' leaves in the perfect tree, for codes that are [`signed`].
 ///
 /// # Safety
 ///
@@ -216,29 +252,92 @@ unsafe fn find<B: Bytes, const DEPTH: usize, const BRANCHES: usize>(
     codes: &[u8],
     found: &mut [u8; TILE],
 ) {
-    for first in (0..TILE).step_by(B::WIDTH) {
-        // SAFETY: the caller's; offsets are those of columns, and `codes` holds a tile of each.
-        unsafe {
-            // 255 where a row goes right.
-            let mut outcomes = [B::splat(0); BRANCHES];
-            for (outcome, branch) in outcomes.iter_mut().zip(branches) {
-                debug_assert!(branch.offset as usize + TILE <= codes.len());
-                let codes = B::load(codes.as_ptr().add(branch.offset as usize + first));
-                *outcome = codes.at_least(B::splat(branch.below as u8));
+    let branches: &[MaskBranch; BRANCHES] = branches.try_into().expect("a perfect tree's branches");
+    // SAFETY: the caller's; offsets are those of columns, and `codes` holds a tile of each.
+    unsafe {
+        // 255 where a row goes right. A branch is read once for all rows.
+        let mut outcomes = B::tile([B::splat(0); BRANCHES]);
+        for (at, branch) in branches.iter().enumerate() {
+            for (part, outcomes) in outcomes.as_mut().iter_mut().enumerate() {
+                outcomes[at] = branch.outcome(codes, part);
             }
+        }
+        for (part, outcomes) in outcomes.as_mut().iter_mut().enumerate() {
             let (mut ways, mut place) = ([B::splat(0); DEPTH], B::splat(0));
             for level in 0..DEPTH {
                 let outcomes = &mut outcomes[(1 << level) - 1..(2 << level) - 1];
-                for (above, way) in ways[..level].iter().enumerate() {
-                    let half = 1 << (level - 1 - above);
-                    for at in 0..half {
-                        outcomes[at] = way.choose(outcomes[at + half], outcomes[at]);
-                    }
-                }
+                choose(&ways[..level], outcomes);
                 ways[level] = outcomes[0];
-                place = place.or(outcomes[0].and(B::splat(1 << (DEPTH - 1 - level))));
+                place = place.push(outcomes[0]);
             }
-            place.store(found.as_mut_ptr().add(first));
+            place.store(found.as_mut_ptr().add(part * B::WIDTH));
         }
     }
+}
+
+/// As [`find`], with eight branches' outcomes in a byte: more work for a level, and less for a branch.
+///
+/// # Safety
+///
+/// The processor has the instructions of `B`.
+#[inline(always)]
+unsafe fn find_packed<B: LookUp, const DEPTH: usize, const BRANCHES: usize>(
+    branches: &[MaskBranch],
+    codes: &[u8],
+    found: &mut [u8; TILE],
+) {
+    let branches: &[MaskBranch; BRANCHES] = branches.try_into().expect("a perfect tree's branches");
+    // SAFETY: the caller's; offsets are those of columns, and `codes` holds a tile of each.
+    unsafe {
+        // For each level where rows go right at its branches, eight of them to a byte; the first one's bit is the highest.
+        let mut outcomes = B::tile([B::splat(0); first_byte(MAX_DEPTH as usize)]);
+        for level in 0..DEPTH {
+            let own = &branches[(1 << level) - 1..(2 << level) - 1];
+            for (at, branches) in own.chunks(8).enumerate() {
+                let mut bytes = B::tile(B::splat(0));
+                for branch in branches {
+                    for (part, byte) in bytes.as_mut().iter_mut().enumerate() {
+                        *byte = byte.push(branch.outcome(codes, part));
+                    }
+                }
+                for (outcomes, byte) in outcomes.as_mut().iter_mut().zip(bytes.as_mut()) {
+                    outcomes[first_byte(level) + at] = *byte;
+                }
+            }
+        }
+        for (part, outcomes) in outcomes.as_mut().iter_mut().enumerate() {
+            let (mut ways, mut place) = ([B::splat(0); DEPTH], B::splat(0));
+            for level in 0..DEPTH {
+                // The byte with a row's branch in it: its place says which, but for the lowest three bits.
+                let bytes = &mut outcomes[first_byte(level)..first_byte(level + 1)];
+                choose(&ways[..level.saturating_sub(3)], bytes);
+                let within = if level > 3 { place.and(B::splat(7)) } else { place };
+                let bit = B::look_up(&BITS[level.min(3)], within);
+                ways[level] = bytes[0].and(bit).equal(bit);
+                place = place.push(ways[level]);
+            }
+            place.store(found.as_mut_ptr().add(part * B::WIDTH));
+        }
+    }
+}
+
+/// Leaves that of a row's own branch, or byte of branches, as the first of a level's, by its ways on the levels above.
+///
+/// # Safety
+///
+/// The processor has the instructions of `B`.
+#[inline(always)]
+unsafe fn choose<B: Bytes>(ways: &[B], of: &mut [B]) {
+    for (above, way) in ways.iter().enumerate() {
+        let half = of.len() >> (above + 1);
+        for at in 0..half {
+            // SAFETY: the caller's.
+            of[at] = unsafe { way.choose(of[at + half], of[at]) };
+        }
+    }
+}
+
+/// Where the bytes of a level begin: it has one for each eight branches.
+const fn first_byte(level: usize) -> usize {
+    if level <= 3 { level } else { (1 << (level - 3)) + 2 }
 }

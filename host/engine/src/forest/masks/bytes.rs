@@ -1,9 +1,17 @@
 //! [`Bytes`]: a register of bytes, for what 16 or 32 rows decide at once.
 #![allow(unsafe_code, reason = "a processor's own instructions")]
 
+#[allow(unused_imports, reason = "each processor has one or the other")]
+use super::{MaskBranch, TILE, find, find_packed};
+
 /// A register. Its methods are to be called where the processor has its instructions.
 pub(super) trait Bytes: Copy {
     const WIDTH: usize;
+
+    /// Something for each register of a tile.
+    type Tile<T: Copy>: AsMut<[T]>;
+
+    fn tile<T: Copy>(of: T) -> Self::Tile<T>;
 
     /// # Safety
     ///
@@ -20,21 +28,61 @@ pub(super) trait Bytes: Copy {
     /// The processor has the instructions; so for all that follow.
     unsafe fn splat(byte: u8) -> Self;
 
-    /// 255 where this is at least that, otherwise 0.
-    unsafe fn at_least(self, other: Self) -> Self;
+    /// 255 where this is above that, both read as signed numbers, otherwise 0.
+    unsafe fn above(self, other: Self) -> Self;
 
     /// `yes` where this is 255, `no` where it is 0.
     unsafe fn choose(self, yes: Self, no: Self) -> Self;
 
     unsafe fn and(self, other: Self) -> Self;
 
-    unsafe fn or(self, other: Self) -> Self;
+    /// 255 where this is that, otherwise 0.
+    unsafe fn equal(self, other: Self) -> Self;
+
+    /// Twice this, and one more where `outcome` is 255 and not 0.
+    unsafe fn push(self, outcome: Self) -> Self;
+
+    /// [`find`] for trees of more than four levels.
+    unsafe fn find_deep<const DEPTH: usize, const BRANCHES: usize>(
+        branches: &[MaskBranch],
+        codes: &[u8],
+        found: &mut [u8; TILE],
+    );
 }
 
+/// Registers that look bytes up by bytes.
+pub(super) trait LookUp: Bytes {
+    /// The byte of `table` at each place; places are below 16.
+    ///
+    /// # Safety
+    ///
+    /// As [`Bytes::splat`].
+    unsafe fn look_up(table: &[u8; 32], place: Self) -> Self;
+}
+
+/// For 1, 2, 4 and 8 branches, the bit of each among those that [`Bytes::push`] put into a byte, the first one's the highest.
+/// It stands there once for each half of a long register.
+pub(super) const BITS: [[u8; 32]; 4] = {
+    let (mut bits, mut at) = ([[0; 32]; 4], 0);
+    while at < 4 * 32 {
+        let (level, place) = (at / 32, at % 16);
+        if place < 1 << level {
+            bits[level][at % 32] = 1 << ((1 << level) - 1 - place);
+        }
+        at += 1;
+    }
+    bits
+};
+
 macro_rules! bytes {
-    ($type:ty, $width:literal, $load:expr, $store:expr, $splat:expr, $at_least:expr, $choose:expr, $and:expr, $or:expr) => {
+    ($type:ty, $width:literal, $load:expr, $store:expr, $splat:expr, $above:expr, $choose:expr, $and:expr, $equal:expr, $push:expr, $find_deep:ident) => {
         impl Bytes for $type {
             const WIDTH: usize = $width;
+            type Tile<T: Copy> = [T; TILE / $width];
+            #[inline(always)]
+            fn tile<T: Copy>(of: T) -> Self::Tile<T> {
+                [of; TILE / $width]
+            }
             #[inline(always)]
             unsafe fn load(from: *const u8) -> Self {
                 // SAFETY: the caller's, here and below.
@@ -51,9 +99,9 @@ macro_rules! bytes {
                 unsafe { $splat(byte) }
             }
             #[inline(always)]
-            unsafe fn at_least(self, other: Self) -> Self {
+            unsafe fn above(self, other: Self) -> Self {
                 // SAFETY: the caller's.
-                unsafe { $at_least(self, other) }
+                unsafe { $above(self, other) }
             }
             #[inline(always)]
             unsafe fn choose(self, yes: Self, no: Self) -> Self {
@@ -66,9 +114,23 @@ macro_rules! bytes {
                 unsafe { $and(self, other) }
             }
             #[inline(always)]
-            unsafe fn or(self, other: Self) -> Self {
+            unsafe fn equal(self, other: Self) -> Self {
                 // SAFETY: the caller's.
-                unsafe { $or(self, other) }
+                unsafe { $equal(self, other) }
+            }
+            #[inline(always)]
+            unsafe fn push(self, outcome: Self) -> Self {
+                // SAFETY: the caller's.
+                unsafe { $push(self, outcome) }
+            }
+            #[inline(always)]
+            unsafe fn find_deep<const DEPTH: usize, const BRANCHES: usize>(
+                branches: &[MaskBranch],
+                codes: &[u8],
+                found: &mut [u8; TILE],
+            ) {
+                // SAFETY: the caller's.
+                unsafe { $find_deep::<Self, DEPTH, BRANCHES>(branches, codes, found) }
             }
         }
     };
@@ -76,7 +138,7 @@ macro_rules! bytes {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Bytes;
+    use super::{Bytes, LookUp, MaskBranch, TILE, find, find_packed};
     use std::arch::x86_64::*;
 
     bytes!(
@@ -85,11 +147,21 @@ mod x86 {
         |from: *const __m256i| _mm256_loadu_si256(from),
         |to: *mut __m256i, x| _mm256_storeu_si256(to, x),
         |byte: u8| _mm256_set1_epi8(byte as i8),
-        |x, y| _mm256_cmpeq_epi8(_mm256_max_epu8(x, y), x),
+        |x, y| _mm256_cmpgt_epi8(x, y),
         |mask, yes, no| _mm256_blendv_epi8(no, yes, mask),
         |x, y| _mm256_and_si256(x, y),
-        |x, y| _mm256_or_si256(x, y)
+        |x, y| _mm256_cmpeq_epi8(x, y),
+        |x, outcome| _mm256_sub_epi8(_mm256_add_epi8(x, x), outcome),
+        find_packed
     );
+
+    impl LookUp for __m256i {
+        #[inline(always)]
+        unsafe fn look_up(table: &[u8; 32], place: Self) -> Self {
+            // SAFETY: the caller's, and the table is as long as the register.
+            unsafe { _mm256_shuffle_epi8(_mm256_loadu_si256(table.as_ptr().cast()), place) }
+        }
+    }
 
     // Every x86-64 has SSE2.
     bytes!(
@@ -98,10 +170,12 @@ mod x86 {
         |from: *const __m128i| _mm_loadu_si128(from),
         |to: *mut __m128i, x| _mm_storeu_si128(to, x),
         |byte: u8| _mm_set1_epi8(byte as i8),
-        |x, y| _mm_cmpeq_epi8(_mm_max_epu8(x, y), x),
+        |x, y| _mm_cmpgt_epi8(x, y),
         |mask, yes, no| _mm_or_si128(_mm_and_si128(mask, yes), _mm_andnot_si128(mask, no)),
         |x, y| _mm_and_si128(x, y),
-        |x, y| _mm_or_si128(x, y)
+        |x, y| _mm_cmpeq_epi8(x, y),
+        |x, outcome| _mm_sub_epi8(_mm_add_epi8(x, x), outcome),
+        find
     );
 }
 
@@ -110,7 +184,7 @@ pub(super) type Common = std::arch::x86_64::__m128i;
 
 #[cfg(target_arch = "aarch64")]
 mod neon {
-    use super::Bytes;
+    use super::{Bytes, LookUp, MaskBranch, TILE, find_packed};
     use std::arch::aarch64::*;
 
     // Every AArch64 has NEON.
@@ -120,11 +194,21 @@ mod neon {
         |from: *const u8| vld1q_u8(from),
         |to: *mut u8, x| vst1q_u8(to, x),
         |byte: u8| vdupq_n_u8(byte),
-        |x, y| vcgeq_u8(x, y),
+        |x, y| vcgtq_s8(vreinterpretq_s8_u8(x), vreinterpretq_s8_u8(y)),
         |mask, yes, no| vbslq_u8(mask, yes, no),
         |x, y| vandq_u8(x, y),
-        |x, y| vorrq_u8(x, y)
+        |x, y| vceqq_u8(x, y),
+        |x, outcome| vsubq_u8(vaddq_u8(x, x), outcome),
+        find_packed
     );
+
+    impl LookUp for uint8x16_t {
+        #[inline(always)]
+        unsafe fn look_up(table: &[u8; 32], place: Self) -> Self {
+            // SAFETY: the caller's, and the table is longer than the register.
+            unsafe { vqtbl1q_u8(vld1q_u8(table.as_ptr()), place) }
+        }
+    }
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -133,7 +217,7 @@ pub(super) type Common = std::arch::aarch64::uint8x16_t;
 #[cfg(all(target_family = "wasm", target_feature = "simd128"))]
 #[allow(unused_unsafe, reason = "what touches no memory is safe to call here, and isn't on x86")]
 mod simd128 {
-    use super::Bytes;
+    use super::{Bytes, LookUp, MaskBranch, TILE, find_packed};
     use std::arch::wasm32::*;
 
     bytes!(
@@ -142,11 +226,21 @@ mod simd128 {
         |from: *const v128| v128_load(from),
         |to: *mut v128, x| v128_store(to, x),
         |byte: u8| u8x16_splat(byte),
-        |x, y| u8x16_ge(x, y),
+        |x, y| i8x16_gt(x, y),
         |mask, yes, no| v128_bitselect(yes, no, mask),
         |x, y| v128_and(x, y),
-        |x, y| v128_or(x, y)
+        |x, y| i8x16_eq(x, y),
+        |x, outcome| i8x16_sub(i8x16_add(x, x), outcome),
+        find_packed
     );
+
+    impl LookUp for v128 {
+        #[inline(always)]
+        unsafe fn look_up(table: &[u8; 32], place: Self) -> Self {
+            // SAFETY: the table is longer than the register.
+            unsafe { i8x16_swizzle(v128_load(table.as_ptr().cast()), place) }
+        }
+    }
 }
 
 #[cfg(all(target_family = "wasm", target_feature = "simd128"))]
@@ -160,9 +254,10 @@ pub(super) type Common = std::arch::wasm32::v128;
 )))]
 #[allow(unused_unsafe, reason = "numbers need none")]
 mod word {
-    use super::Bytes;
+    use super::{Bytes, MaskBranch, TILE, find};
 
     const HIGH: u64 = 0x8080_8080_8080_8080;
+    const LOW: u64 = 0x0101_0101_0101_0101;
 
     /// Per byte, whether x >= y: the high bits decide where they differ, and otherwise whether `x - y` borrows.
     fn at_least(x: u64, y: u64) -> u64 {
@@ -177,10 +272,12 @@ mod word {
         |from: *const u64| from.read_unaligned(),
         |to: *mut u64, x| to.write_unaligned(x),
         |byte: u8| u64::from_ne_bytes([byte; 8]),
-        |x, y| at_least(x, y),
+        |x: u64, y: u64| !at_least(y ^ HIGH, x ^ HIGH),
         |mask: u64, yes: u64, no: u64| mask & yes | !mask & no,
         |x: u64, y: u64| x & y,
-        |x: u64, y: u64| x | y
+        |x: u64, y: u64| at_least(x, y) & at_least(y, x),
+        |x: u64, outcome: u64| x << 1 & !LOW | outcome & LOW,
+        find
     );
 }
 
