@@ -58,6 +58,17 @@ impl Tensor {
         Ok(Self { inner: Arc::new(inner), dtype })
     }
 
+    /// Zeros, of numbers or truth values.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if there are more than can be addressed.
+    pub(crate) fn zeros(dtype: Dtype, shape: &[usize]) -> Result<Self, Error> {
+        let inner = tract::Tensor::zero_dt(dtype.storage(), shape)
+            .map_err(|e| Error::input(format!("{dtype}{shape:?} could not be made")).caused_by(&e))?;
+        Ok(Self { inner: Arc::new(inner), dtype })
+    }
+
     /// A tensor of strings, row-major.
     ///
     /// # Errors

@@ -226,6 +226,12 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
         node("Conv", &["x", "w"], "y", &[pads.concat()]),
         info(12, "y", 1, &[]),
     ];
+    let unread = [
+        info(11, "x", 1, &dims(&[1 << 20, 10])),
+        initializer("c", 1, &[1], &one()),
+        node("NonZero", &["c"], "y", &[]),
+        info(12, "y", 1, &[]),
+    ];
     let cases = [
         ("a filled constant", constant("ConstantOfShape", &[(7, &[2], i64s(&huge))])),
         ("an expanded constant", constant("Expand", &[(1, &[1], one()), (7, &[2], i64s(&huge))])),
@@ -247,6 +253,8 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
         ("a dim with many factors", unary("Abs", 1, &[field(2, &squares)])),
         ("a large input", unary("NonZero", 1, &dims(&[1 << 20, 1 << 20]))),
         ("a large input, settled", unary("Abs", 1, &dims(&[1 << 20, 1 << 20]))),
+        ("an input of 42 MB", unary("NonZero", 1, &dims(&[1 << 20, 10]))),
+        ("an input of 42 MB that nothing reads", onnx(&unread)),
         ("an endless input", unary("NonZero", 1, &dims(&[i64::MAX, i64::MAX]))),
         ("a wide border", onnx(&convolution)),
         ("a node without inputs", onnx(&[nothing("Scaler"), info(12, "y", 1, &[])])),

@@ -5,6 +5,8 @@ use crate::Error;
 
 /// Features and outputs that an ensemble may have.
 const MAX_WIDTH: usize = 1 << 24;
+/// Outputs of which some may have no weight. Each takes memory for each row, whatever the file says of it.
+const MAX_EMPTY: usize = 1 << 12;
 
 impl Forest {
     /// # Errors
@@ -16,6 +18,12 @@ impl Forest {
         if features > MAX_WIDTH || !(1..=MAX_WIDTH).contains(&outputs) {
             return Err(Error::model(format!(
                 "trees: expected at most {MAX_WIDTH} features and 1 to {MAX_WIDTH} outputs, got {features} and {outputs}"
+            )));
+        }
+        if outputs > MAX_EMPTY.max(self.weights.len()) {
+            let got = self.weights.len();
+            return Err(Error::model(format!(
+                "trees: expected weights for {outputs} outputs, got {got} weights"
             )));
         }
         if ![0, outputs].contains(&self.base.len()) {
@@ -153,7 +161,7 @@ mod tests {
             branch
         }
         type Spoil = fn(&mut Forest);
-        let cases: [(Spoil, &str); 15] = [
+        let cases: [(Spoil, &str); 16] = [
             (
                 |f| {
                     let mut stray = *branch(f);
@@ -178,6 +186,7 @@ mod tests {
             ),
             (|f| f.base = vec![0.0; 2], "trees: expected 1 base values, got 2"),
             (|f| f.sets.push(Set::Values(vec![f64::NAN])), "trees: set 0: a member is NaN"),
+            (|f| f.outputs = 1 << 13, "trees: expected weights for 8192 outputs, got 2 weights"),
             (
                 |f| f.outputs = 0,
                 "trees: expected at most 16777216 features and 1 to 16777216 outputs, got 1 and 0",
