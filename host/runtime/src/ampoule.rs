@@ -11,11 +11,14 @@
 //! is the digest of the sealed file.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
+#[cfg(feature = "seal")]
+use crate::Checked;
 use crate::{Error, Manifest};
 
 pub(crate) const MANIFEST_SECTION: &str = "ampoule:manifest";
@@ -35,13 +38,16 @@ pub struct Ampoule {
     /// Taken when it is first asked for, unless precompiled code tells it.
     digest: OnceLock<String>,
     manifest: Manifest,
-    manifest_text: std::ops::Range<usize>,
+    manifest_text: Range<usize>,
+    /// Its section, with what stands before its content.
+    #[cfg_attr(not(feature = "seal"), allow(dead_code, reason = "nothing is written"))]
+    manifest_section: Range<usize>,
     /// Where the file of each of `manifest.graphs` lies.
-    graphs: Vec<std::ops::Range<usize>>,
+    graphs: Vec<Range<usize>>,
     loaded: bool,
     packed: bool,
     /// Where the predictor lies in a portable file.
-    predictor: Option<std::ops::Range<usize>>,
+    predictor: Option<Range<usize>>,
     exports: Vec<String>,
 }
 
@@ -74,7 +80,7 @@ impl Ampoule {
             };
             return Err(refuse(why));
         }
-        let mut manifest_text = None;
+        let mut manifest_at = None;
         let mut named = Vec::new();
         let (mut loaded, mut code) = (false, false);
         let mut packed = None;
@@ -108,7 +114,8 @@ impl Ampoule {
                     let start = section.data_offset();
                     let range = start..start + section.data().len();
                     if section.name() == MANIFEST_SECTION {
-                        if manifest_text.replace(range).is_some() {
+                        let section = start_of_section(&bytes, section.range().start)..section.range().end;
+                        if manifest_at.replace((range, section)).is_some() {
                             return Err(refuse("two manifests".to_owned()));
                         }
                     } else if section.name() == LOADED_SECTION {
@@ -122,7 +129,7 @@ impl Ampoule {
                 _ => {}
             }
         }
-        let manifest_text = manifest_text.ok_or_else(|| {
+        let (manifest_text, manifest_section) = manifest_at.ok_or_else(|| {
             refuse("a component without a manifest (make an ampoule of it with `ampoule seal`)".to_owned())
         })?;
         let manifest = Manifest::from_json(&bytes[manifest_text.clone()])?;
@@ -146,7 +153,18 @@ impl Ampoule {
             let _ = digest.set(String::from_utf8_lossy(text).into_owned());
         }
         let packed = packed.is_some();
-        Ok(Self { bytes, digest, manifest, manifest_text, graphs, loaded, packed, predictor, exports })
+        Ok(Self {
+            bytes,
+            digest,
+            manifest,
+            manifest_text,
+            manifest_section,
+            graphs,
+            loaded,
+            packed,
+            predictor,
+            exports,
+        })
     }
 
     /// Sha256 of the whole sealed file, lower-case hex.
@@ -157,6 +175,27 @@ impl Ampoule {
     /// Takes the digest from who had these same bytes before.
     pub(crate) fn set_digest(&self, digest: String) {
         let _ = self.digest.set(digest);
+    }
+
+    /// The file with another record of a check, or with none.
+    #[cfg(feature = "seal")]
+    pub fn with_record(&self, checked: Option<Checked>) -> Vec<u8> {
+        use wasm_encoder::ComponentSection as _;
+        let manifest = Manifest { checked, ..self.manifest.clone() }.to_json();
+        let mut section = Vec::new();
+        wasm_encoder::CustomSection { name: MANIFEST_SECTION.into(), data: manifest.as_bytes().into() }
+            .append_to_component(&mut section);
+        let Range { start, end } = self.manifest_section;
+        [&self.bytes[..start], &section, &self.bytes[end..]].concat()
+    }
+
+    /// Sha256 of the whole file as it was before a check was put on record, lower-case hex: what a record names.
+    #[cfg(feature = "seal")]
+    pub fn unrecorded_digest(&self) -> String {
+        match self.manifest.checked {
+            Some(_) => sha256_hex(&self.with_record(None)),
+            None => self.digest().to_owned(),
+        }
     }
 
     /// Checks that each graph's file is the one that the manifest was sealed with.
@@ -243,6 +282,16 @@ impl Ampoule {
     pub fn graph(&self, index: usize) -> &[u8] {
         &self.bytes[self.graphs[index].clone()]
     }
+}
+
+/// Where a section begins whose content does at `content`: in between stand its kind, 0 for a custom one, and its size in LEB128,
+/// of which all bytes but the last have their highest bit set.
+fn start_of_section(bytes: &[u8], content: usize) -> usize {
+    let mut start = content - 1;
+    while bytes[start - 1] & 0x80 != 0 {
+        start -= 1;
+    }
+    start - 1
 }
 
 /// Sha256 in lower-case hex.

@@ -50,7 +50,7 @@ mod wasi;
 pub use ampoule::{Ampoule, hex, sha256_hex};
 pub use ampoule_engine::OnnxRuntime;
 pub use ampoule_wire::{
-    Batch, Column, ColumnDtype, Decoder, Dim, Dtype, Failure, FailureFault, Field, Form, GraphFacts,
+    Batch, Checked, Column, ColumnDtype, Decoder, Dim, Dtype, Failure, FailureFault, Field, Form, GraphFacts,
     GraphTensor, Manifest, Media, Numeric, Refusal, Request, Values, encode, is_name,
 };
 pub use call::{Answer, Timings};

@@ -16,7 +16,9 @@ pub mod rows;
 pub use batch::{Batch, Column, ColumnDtype, Failure, FailureFault, Media, Numeric, Values, types};
 pub use column::{Scalar, column_dtype};
 pub use instances::{Cell, Decoder, Filler, Request, RowValues, blob};
-pub use manifest::{Dim, Dtype, Field, Form, GraphFacts, GraphTensor, InvalidManifest, Manifest, is_name};
+pub use manifest::{
+    Checked, Dim, Dtype, Field, Form, GraphFacts, GraphTensor, InvalidManifest, Manifest, is_name,
+};
 
 use std::fmt;
 

@@ -42,6 +42,23 @@ pub struct Manifest {
     /// Sha256 (lower-case hex) of the predictor as it was before sealing.
     #[serde(default)]
     pub predictor_sha256: String,
+    /// What `ampoule check --record` found the same everywhere. It is no part of what is checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<Checked>,
+}
+
+/// The environments that gave the native engine's answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checked {
+    /// Sha256 (lower-case hex) of the file that was checked: this one without `checked` in its manifest.
+    pub sha256: String,
+    /// How far numbers were allowed to be apart, absolute or relative, whichever is larger.
+    pub tolerance: f64,
+    /// How many instances were compared.
+    pub instances: u64,
+    /// For each environment the largest difference of two numbers; 0 where all were equal to the bit.
+    pub environments: BTreeMap<String, f64>,
 }
 
 /// One input or output of the signature, for one instance.

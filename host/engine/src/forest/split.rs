@@ -15,6 +15,15 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// How many different ones look at one feature.
+    pub(super) const KEYS: usize = 4;
+
+    /// A number below [`Source::KEYS`] times the features, in the order of sources.
+    pub(super) fn key(self) -> usize {
+        let Self { feature, missing_goes_yes, zero_is_missing } = self;
+        Self::KEYS * feature as usize + 2 * usize::from(missing_goes_yes) + usize::from(zero_is_missing)
+    }
+
     /// Whether the test is not asked.
     pub(super) fn is_missing<T: Real>(&self, x: T) -> bool {
         x.is_nan() || self.zero_is_missing && x.abs().wide() <= ZERO
