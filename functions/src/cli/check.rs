@@ -4,18 +4,22 @@
 //! and [`compare`] tells the answers apart.
 
 mod compare;
+mod container;
 mod environment;
 mod ground;
 mod http;
 mod instances;
+mod javascript;
 mod lambda;
 mod matrix;
 mod report;
+mod v2;
+mod wasmtime;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ampoule_host::{Ampoule, Engine};
+use ampoule_host::{Ampoule, Engine, sha256_hex};
 use ampoule_wire::rows::Format;
 use anyhow::bail;
 use clap::ValueEnum as _;
@@ -23,11 +27,15 @@ use clap::ValueEnum as _;
 use self::compare::Answer;
 use self::environment::{Against, Environment, Local, Subject};
 use self::ground::{Ground, Stopped};
+use self::http::Header;
 use self::instances::Source;
 use self::matrix::{Matrix, Row};
 use super::limits::LimitOptions;
-use super::outcome::print;
+use super::outcome::{print, publish};
 use super::{Exit, progress};
+
+/// How far numbers may be apart where nothing says so.
+const TOLERANCE: f64 = 1e-5;
 
 /// Checks that an ampoule gives the same answers everywhere.
 ///
@@ -41,11 +49,15 @@ Examples:
   ampoule check iris.wasm rows.csv --fuzz 1000     a table, and a thousand made-up rows
   ampoule check clouds.wasm scenes/ --report out   pictures; out/report.html shows where masks differ
   ampoule check iris.wasm --only serve,lambda      these, and 1 where one of them is not here
+  ampoule check iris.wasm --fuzz 1000 --record     puts into the manifest what was found the same
   ampoule check iris.wasm --against xgboost:model.json --against https://example.org/v1/models/iris:predict
+  ampoule check iris.wasm --against https://example.org/v2/models/iris/infer --header \"Authorization: Bearer $TOKEN\"
 
 --against asks what else is to give the same answers:
   URL               a server that takes {\"instances\": [...]} and gives {\"predictions\": [...]}: Vertex AI, KServe V1,
                     MLflow; without a path, POST /predictions
+  URL/infer         a server that takes and gives tensors: KServe V2, Triton, MLServer. Columns are one matrix where it
+                    has one input, and otherwise a tensor each; of its outputs those are compared that the manifest names
   onnxruntime       ONNX Runtime, from --onnxruntime-library
   python:FILE       a program that gets an instance on each line as JSON, and prints a prediction for each
   xgboost:MODEL     a model that XGBoost saved, run by XGBoost for Python
@@ -66,9 +78,9 @@ pub struct Check {
     /// What made-up instances come from: the same seed makes the same
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
-    /// How far numbers may be apart, absolute or relative, whichever is larger
-    #[arg(long, value_name = "T", default_value = "1e-5", allow_negative_numbers = true, value_parser = tolerance)]
-    tolerance: f64,
+    /// How far numbers may be apart, absolute or relative, whichever is larger [default: what is on record, or 1e-5]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = tolerance)]
+    tolerance: Option<f64>,
     /// The environments to ask, all of which have to be here
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     only: Vec<Local>,
@@ -78,6 +90,9 @@ pub struct Check {
     /// What else is to give the same answers: a URL, onnxruntime, python:FILE or xgboost:MODEL
     #[arg(long, value_name = "WHAT")]
     against: Vec<Against>,
+    /// Put the digest, the tolerance and what came of it into the file's manifest, if the answers are the same
+    #[arg(long)]
+    record: bool,
     /// Print the matrix as JSON
     #[arg(long)]
     json: bool,
@@ -102,6 +117,15 @@ struct Tools {
     /// The program node, 18 or later
     #[arg(long, value_name = "PATH", default_value = "node")]
     node: PathBuf,
+    /// Chromium or Chrome [default: one in PATH]
+    #[arg(long, value_name = "PATH")]
+    browser: Option<PathBuf>,
+    /// Docker or Podman [default: one in PATH that can run containers]
+    #[arg(long, value_name = "PATH")]
+    container: Option<PathBuf>,
+    /// A header for the servers of --against, such as "Authorization: Bearer TOKEN"
+    #[arg(long, value_name = "NAME:VALUE")]
+    header: Vec<Header>,
     /// The program that runs Python, with what the scripts import
     #[arg(long, value_name = "PATH", default_value = "python3")]
     python: PathBuf,
@@ -119,26 +143,41 @@ fn tolerance(text: &str) -> Result<f64, String> {
 
 impl Check {
     pub fn run(self) -> anyhow::Result<Exit> {
-        match self.matrix() {
-            Ok(matrix) => {
-                if let Some(folder) = &self.report {
-                    report::write(folder, &matrix)?;
-                }
-                let text = if self.json { format!("{:#}\n", matrix.json()) } else { matrix.table() };
-                print(text.as_bytes())?;
-                Ok(if matrix.holds() { Exit::Done } else { Exit::Failed })
-            }
-            Err(cause) if cause.is::<Stopped>() => Ok(Exit::Stopped),
-            Err(cause) => Err(cause),
-        }
-    }
-
-    fn matrix(&self) -> anyhow::Result<Matrix> {
         let environments = self.environments()?;
         let ampoule = Ampoule::open(&self.ampoule)?;
         if ampoule.is_packed() {
             bail!("{}: expected a sealed file, got one from a package", self.ampoule.display());
         }
+        let matrix = match self.matrix(&ampoule, environments) {
+            Err(cause) if cause.is::<Stopped>() => return Ok(Exit::Stopped),
+            matrix => matrix?,
+        };
+        if let Some(folder) = &self.report {
+            report::write(folder, &matrix)?;
+        }
+        let text = if self.json { format!("{:#}\n", matrix.json()) } else { matrix.table() };
+        print(text.as_bytes())?;
+        if !matrix.holds() {
+            return Ok(Exit::Failed);
+        }
+        if self.record {
+            self.put_on_record(&ampoule, &matrix)?;
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Writes the file anew, with the matrix in its manifest.
+    fn put_on_record(&self, ampoule: &Ampoule, matrix: &Matrix) -> anyhow::Result<()> {
+        let Some(checked) = matrix.checked(ampoule) else {
+            bail!("nothing to record: the native engine was compared with nothing");
+        };
+        let recorded = ampoule.with_record(Some(checked));
+        publish(&self.ampoule, &recorded)?;
+        eprintln!("{}: recorded, and sha256:{} now", self.ampoule.display(), sha256_hex(&recorded));
+        Ok(())
+    }
+
+    fn matrix(&self, ampoule: &Ampoule, environments: Vec<Environment>) -> anyhow::Result<Matrix> {
         let file = std::path::absolute(&self.ampoule)?;
         let manifest = ampoule.manifest();
         let source = Source {
@@ -150,7 +189,7 @@ impl Check {
         };
         let instances = source.instances(manifest)?;
         let ground = Ground::new(Duration::from_secs(self.timeout))?;
-        let subject = Subject::new(&ampoule, &file, &ground, &self.tools, &self.limits);
+        let subject = Subject::new(ampoule, &file, &ground, &self.tools, &self.limits);
         let spinner = progress::spinner("native");
         let reference = subject.here(Engine::Native, &instances)?;
         let given = |answer: &&Answer| matches!(answer, Answer::Given(_));
@@ -164,7 +203,9 @@ impl Check {
                 instances.len()
             );
         }
-        let mut matrix = Matrix::new(&ampoule, instances, reference, self.tolerance, self.seed);
+        let on_record = manifest.checked.as_ref().map(|checked| checked.tolerance);
+        let tolerance = self.tolerance.or(on_record).unwrap_or(TOLERANCE);
+        let mut matrix = Matrix::new(ampoule, instances, reference, tolerance, self.seed);
         for environment in environments {
             spinner.set_message(environment.to_string());
             let row = self.row(&environment, &subject, &matrix)?;

@@ -39,6 +39,7 @@ fn json(ampoule: &Ampoule) -> String {
         "graph_bytes": graphs,
         "loaded": ampoule.is_loaded(),
         "portable": ampoule.is_portable(),
+        "checked": ampoule.manifest().checked.as_ref().map(|checked| checked.sha256 == ampoule.unrecorded_digest()),
         "manifest": manifest,
     });
     format!("{facts:#}\n")
@@ -62,6 +63,23 @@ fn page(ampoule: &Ampoule) -> String {
     line("size", &format!("{} bytes, {graphs} of them graphs", ampoule.bytes().len()));
     if ampoule.is_portable() {
         line("engine", "its own: it is portable");
+    }
+    if let Some(checked) = &manifest.checked {
+        let names: Vec<&str> = checked.environments.keys().map(String::as_str).collect();
+        let same = format!(
+            "{} instances within {:e} of the native engine in {}",
+            checked.instances,
+            checked.tolerance,
+            names.join(", ")
+        );
+        let of = &checked.sha256;
+        let digest = ampoule.unrecorded_digest();
+        let file = match *of == digest {
+            true => format!("on the file without this record, sha256:{of}"),
+            false => format!("NOT ON THIS FILE: expected sha256:{digest}, got sha256:{of}"),
+        };
+        line("checked", &same);
+        line("", &file);
     }
     for (title, fields) in [("inputs", &manifest.inputs), ("outputs", &manifest.outputs)] {
         let _ = writeln!(page, "{title}");

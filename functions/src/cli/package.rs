@@ -95,7 +95,7 @@ impl Image {
         let program = Program::find(self.program.as_deref(), name)?;
         let certificates = image::certificates(self.certificates.as_deref())?;
         let files = files(&ampoule, &program)?;
-        let bytes = image::archive(&ampoule, &program, files, certificates)?;
+        let bytes = image::archive(&ampoule, &program, files, certificates, &image::name(&ampoule))?;
         let default = || PathBuf::from(format!("{}-image.tar", ampoule.manifest().name));
         report(&self.output.unwrap_or_else(default), &bytes)
     }

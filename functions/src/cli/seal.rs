@@ -171,6 +171,7 @@ fn manifest(source: &Source, graphs: &[GraphFile], path: &Path) -> anyhow::Resul
         samples: source.samples.clone(),
         settings: source.settings.clone(),
         predictor_sha256: String::new(),
+        checked: None,
     })
 }
 

@@ -1,19 +1,29 @@
 //! `ampoule check`: what it finds the same, what it finds different, and what it says of it.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-use ampoule_tests::{Server, ampoule, cache, has, root, run, said, sealed};
-use serde_json::Value;
+use ampoule_tests::{Server, ampoule, cache, has, installed, portable, root, run, said, sealed};
+use serde_json::{Value, json};
 
-/// Runs `ampoule check` in `folder`, whose temporary files go to `folder/tmp`, and sees that none is left.
+use super::portable::stock;
+use super::zoo::{json_lines, member};
+
+/// Runs `ampoule check` of the sealed `model` in `folder`.
 fn check(folder: &Path, model: &str, arguments: &[&str]) -> Output {
+    check_file(folder, &sealed(model), arguments)
+}
+
+/// The same of a file; temporary files go to `folder/tmp`, and none is left there.
+fn check_file(folder: &Path, file: &Path, arguments: &[&str]) -> Output {
     let temporary = folder.join("tmp");
     std::fs::create_dir_all(&temporary).expect("a folder can be made");
     let output = Command::new(ampoule())
         .arg("check")
-        .arg(sealed(model))
+        .arg(file)
         .args(arguments)
         .current_dir(folder)
         .envs([("AMPOULE_CACHE", &cache()), ("TMPDIR", &temporary)])
@@ -86,6 +96,42 @@ fn every_program_gives_the_same_answers() {
     }
 }
 
+/// A table, pictures and a pipeline of scikit-learn: one file each, wherever it can run on this machine.
+#[test]
+fn one_file_gives_the_same_answers_everywhere() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let pipeline = member("mixed_logistic");
+    std::fs::write(folder.path().join("people.jsonl"), json_lines(&pipeline.instances())).expect("written");
+    std::fs::write(folder.path().join("broken.png"), b"\x89PNG and nothing else").expect("written");
+    let coast = root().join("models/clouds/scenes/coast.png").to_string_lossy().into_owned();
+    let booster = format!("xgboost:{}", root().join("models/iris/model.json").display());
+    let python = installed("python").map(|python| python.to_string_lossy().into_owned());
+    let stock = stock(folder.path());
+    let mut environments = vec!["portable", "serve", "cloud", "lambda", "batch"];
+    environments.extend(stock.as_ref().map(|_| "wasmtime"));
+    environments.extend(has("node").then_some("node"));
+    environments.extend(has("chromium").then_some("browser"));
+    let only = environments.join(",");
+    for (file, instances) in [
+        (portable("iris"), ["--fuzz", "30"].as_slice()),
+        (portable("clouds"), &[&coast, "broken.png", "--fuzz", "1"]),
+        (folder.path().join(pipeline.seal_with(folder.path(), &["--portable"])), &["people.jsonl"]),
+    ] {
+        let mut arguments = [instances, &["--json", "--only", &only]].concat();
+        if let (Some(stock), Some(python)) = (&stock, &python) {
+            arguments.extend(["--wasmtime", stock, "--python", python]);
+            arguments.extend(["--against", &booster].iter().filter(|_| instances == ["--fuzz", "30"]));
+        }
+        let output = check_file(folder.path(), &file, &arguments);
+        assert_eq!(output.status.code(), Some(0), "{}: {}", file.display(), said(&output));
+        let found = outcomes(&matrix(&output));
+        assert!(found.len() >= environments.len(), "{found:?}");
+        // The trainer's own sums are in single precision too.
+        let equal = |(name, outcome): &(String, String)| outcome == "equal" || name.starts_with("xgboost:");
+        assert!(found.iter().all(equal), "{}: {found:?}", file.display());
+    }
+}
+
 #[test]
 fn an_answer_that_is_another_is_named() {
     let folder = tempfile::tempdir().expect("a folder can be made");
@@ -141,6 +187,202 @@ fn servers_are_asked_where_they_are() {
     let why = |row: usize| matrix["environments"][row]["why"].as_str().unwrap_or_default().to_owned();
     assert!(why(2).starts_with("it answered 404: no model \"other\""), "{}", why(2));
     assert!(why(3).contains("error sending request"), "{}", why(3));
+}
+
+/// Docker's commands, as far as a check has use for them, by buildah: what runs has this machine's network, and a port as its variable.
+const DOCKER: &str = r#"#!/bin/sh
+set -eu
+home=$0.containers
+b() { buildah --storage-driver vfs --root "$home/root" --runroot "$home/run" "$@"; }
+case $1 in
+info) mkdir -p "$home" ;;
+load) b from "oci-archive:$3" >"$home/container" ;;
+run)
+    for tag; do :; done
+    case $tag in ampoule-check/iris:*) ;; *) echo "no image $tag" >&2; exit 1 ;; esac
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    echo "$port" >"$home/port"
+    b run --isolation chroot --env "PORT=$port" "$(cat "$home/container")" -- /ampoule/cloud >"$home/log" 2>&1 </dev/null &
+    echo "$!" >"$home/pid"
+    echo 0123456789ab ;;
+port) echo "127.0.0.1:$(cat "$home/port")" ;;
+inspect) if kill -0 "$(cat "$home/pid")" 2>/dev/null; then echo true; else echo false; fi ;;
+logs) cat "$home/log" >&2 ;;
+rm)
+    for process in $(grep -lzx "PORT=$(cat "$home/port")" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3); do
+        case $(readlink "/proc/$process/exe") in */ampoule/cloud) kill "$process" ;; esac
+    done
+    echo "$2 $4" >"$home/removed" ;;
+rmi) b rm --all >/dev/null; echo "$3" >>"$home/removed" ;;
+esac
+"#;
+
+#[test]
+fn a_container_is_asked_and_gone_afterwards() {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    if !has("buildah") || !root {
+        eprintln!("skipped: buildah and root are needed");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let docker = folder.path().join("docker");
+    std::fs::write(&docker, DOCKER).expect("written");
+    std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+    let docker = docker.to_string_lossy().into_owned();
+    let arguments = ["--fuzz", "10", "--only", "container", "--container", &docker, "--json"];
+    let output = check(folder.path(), "iris", &arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(outcomes(&matrix(&output)), [("container".to_owned(), "equal".to_owned())]);
+    let removed = std::fs::read_to_string(format!("{docker}.containers/removed")).expect("it was removed");
+    let lines: Vec<&str> = removed.lines().collect();
+    assert!(
+        matches!(lines.as_slice(), ["--force 0123456789ab", tag] if tag.starts_with("ampoule-check/iris:")),
+        "{removed}"
+    );
+}
+
+/// A server that speaks tensors to those who have its key, and asks one of ours: `v2.py URL` prints its port.
+const V2: &str = "\
+import json, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.request import Request, urlopen
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def reply(self, status, body):
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header('content-length', str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def allowed(self):
+        allowed = self.headers.get('authorization') == 'Bearer key'
+        if not allowed:
+            self.reply(401, {'error': 'no key'})
+        return allowed
+
+    def do_GET(self):
+        if self.allowed():
+            self.reply(200, {'name': 'iris', 'inputs': [{'name': 'x', 'datatype': 'FP32', 'shape': [-1, 4]}]})
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers['content-length'])))
+        if not self.allowed():
+            return
+        [tensor] = asked['inputs']
+        assert (tensor['name'], tensor['datatype']) == ('x', 'FP32'), tensor
+        count, width = tensor['shape']
+        data = tensor['data']
+        instances = [data[row * width:(row + 1) * width] for row in range(count)]
+        body = json.dumps({'instances': instances}).encode()
+        given = urlopen(Request(sys.argv[1], body, {'content-type': 'application/json'}))
+        given = json.load(given)['predictions']
+        labels = ['setosa', 'versicolor', 'virginica']
+        self.reply(200, {'model_name': 'iris', 'outputs': [
+            {'name': 'probabilities', 'datatype': 'FP32', 'shape': [count, 3],
+             'data': [p for row in given for p in row['probabilities']]},
+            {'name': 'label', 'datatype': 'INT64', 'shape': [count, 1],
+             'data': [labels.index(row['label']) for row in given]}]})
+
+server = HTTPServer(('127.0.0.1', 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+";
+
+#[test]
+fn a_server_of_tensors_is_asked_with_its_key() {
+    if !has("python3") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let server = Server::start(&[&sealed("iris").to_string_lossy()]);
+    std::fs::write(folder.path().join("v2.py"), V2).expect("written");
+    let mut tensors = Command::new("python3")
+        .arg(folder.path().join("v2.py"))
+        .arg(format!("http://{}/predictions", server.address))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python starts");
+    let mut port = String::new();
+    let mut stdout = BufReader::new(tensors.stdout.take().expect("it is piped"));
+    stdout.read_line(&mut port).expect("it says its port");
+    let url = format!("http://127.0.0.1:{}/v2/models/iris/infer", port.trim());
+    let arguments = ["--only", "batch", "--fuzz", "70", "--against", &url];
+    let key = ["--header", "Authorization: Bearer key"];
+    let given = check(folder.path(), "iris", &[&arguments[..], &key].concat());
+    let refused = check(folder.path(), "iris", &arguments);
+    tensors.kill().and_then(|()| tensors.wait()).expect("it can be ended");
+    assert_eq!(given.status.code(), Some(0), "{}", said(&given));
+    let equal = |line: &str| line.starts_with(&url) && line.ends_with("  equal to the bit");
+    assert!(said(&given).lines().any(equal), "{}", said(&given));
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    let expected = "failed: it answered 401: no key (--header NAME:VALUE sends what it asks for)";
+    assert!(said(&refused).contains(expected), "{}", said(&refused));
+}
+
+#[test]
+fn what_was_found_the_same_is_put_on_record() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("iris.wasm");
+    std::fs::copy(sealed("iris"), &file).expect("it can be copied");
+    let facts = || {
+        let output = run(folder.path(), &["inspect", "--json", "iris.wasm"]);
+        serde_json::from_slice::<Value>(&output.stdout).expect("it is JSON")
+    };
+    let unchecked = facts();
+    assert_eq!(unchecked["checked"], Value::Null);
+    // Twice: the second is of the same file, whatever the first wrote into it.
+    for (arguments, tolerance, instances) in
+        [(["--fuzz", "8", "--tolerance", "1e-6"].as_slice(), 1e-6, 10), (["--fuzz", "3"].as_slice(), 1e-6, 5)]
+    {
+        let arguments =
+            [["check", "iris.wasm", "--only", "batch,serve", "--record"].as_slice(), arguments].concat();
+        let output = run(folder.path(), &arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        let now = facts();
+        assert_eq!(now["checked"], true);
+        let digest = now["digest"].as_str().expect("a text");
+        assert!(
+            said(&output).contains(&format!("iris.wasm: recorded, and {digest} now")),
+            "{}",
+            said(&output)
+        );
+        let expected = json!({
+            "sha256": unchecked["digest"].as_str().expect("a text").trim_start_matches("sha256:"),
+            "tolerance": tolerance,
+            "instances": instances,
+            "environments": { "batch": 0.0, "serve": 0.0 },
+        });
+        assert_eq!(now["manifest"]["checked"], expected);
+    }
+    // The record is no part of a prediction.
+    let predicted = |file: &str| {
+        std::fs::write(folder.path().join("rows.csv"), "5.1,3.5,1.4,0.2\n").expect("written");
+        run(folder.path(), &["predict", file, "rows.csv"]).stdout
+    };
+    assert_eq!(predicted("iris.wasm"), predicted(&sealed("iris").to_string_lossy()));
+
+    // A record of another file is none of this one.
+    let mut bytes = std::fs::read(&file).expect("it is there");
+    let at = bytes.windows(10).position(|window| window == b"\"version\":").expect("it has a version");
+    let digit = bytes[at..].iter().position(u8::is_ascii_digit).expect("a number") + at;
+    bytes[digit] = b'7';
+    std::fs::write(&file, bytes).expect("written");
+    assert_eq!(facts()["checked"], false);
+    let page = run(folder.path(), &["inspect", "iris.wasm"]);
+    assert!(said(&page).contains("NOT ON THIS FILE: expected sha256:"), "{}", said(&page));
+
+    // Nothing is put on record where an answer is another, or nothing was asked.
+    let Some(wrong) = script(folder.path(), "wrong.py", ALL_SETOSA) else { return };
+    for arguments in [["--only", "batch", "--against", &wrong].as_slice(), &["--only", "wasmtime"]] {
+        let before = std::fs::read(&file).expect("it is there");
+        let output = run(folder.path(), &[&["check", "iris.wasm", "--record"], arguments].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(before == std::fs::read(&file).expect("it is there"), "the file was written");
+    }
 }
 
 #[test]
@@ -208,13 +450,13 @@ for line in sys.stdin:
 fn what_cant_be_checked_is_said() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     std::fs::write(folder.path().join("bad.jsonl"), "[1]\n").expect("written");
-    let cases: [(&[&str], i32, &str); 10] = [
+    let cases: [(&[&str], i32, &str); 13] = [
         (&["--tolerance", "much"], 2, "expected a number of 0 or more, such as 1e-5"),
         (&["--tolerance", "-1"], 2, "expected a number of 0 or more, such as 1e-5"),
         (
             &["--only", "moon"],
             2,
-            "[possible values: portable, wasmtime, wasmtime-serve, node, serve, cloud, lambda, batch]",
+            "[possible values: portable, wasmtime, wasmtime-serve, node, browser, serve, cloud, container, lambda, batch]",
         ),
         (
             &["--against", "ftp://x"],
@@ -224,6 +466,9 @@ fn what_cant_be_checked_is_said() {
         (&["--only", "batch", "--without", "batch"], 1, "nothing is left to ask"),
         (&["--only", "wasmtime"], 1, "not here: the file is not portable (seal it with --portable)"),
         (&["--only", "node"], 1, "not here: the file is not portable (seal it with --portable)"),
+        (&["--only", "container", "--container", "./none"], 1, "not here: can't start none"),
+        (&["--header", "Bearer"], 2, "expected NAME:VALUE, such as \"Authorization: Bearer TOKEN\""),
+        (&["--only", "batch", "--against", "http://[::1/infer"], 2, "not a URL"),
         (
             &["--only", "batch", "--against", "onnxruntime"],
             1,
@@ -246,7 +491,7 @@ fn what_cant_be_checked_is_said() {
         );
     }
     // What isn't here is no fault where nobody asked for it by name.
-    let output = check(folder.path(), "iris", &["--without", "serve,cloud,lambda"]);
+    let output = check(folder.path(), "iris", &["--without", "serve,cloud,container,lambda"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(
         said(&output).contains("portable        not here: the file is not portable"),

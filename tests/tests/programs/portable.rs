@@ -117,7 +117,7 @@ fn pictures_have_the_same_masks_in_every_engine() {
 }
 
 /// What a stock runtime is called as, in `folder`.
-fn stock(folder: &Path) -> Option<String> {
+pub fn stock(folder: &Path) -> Option<String> {
     let python = installed("python")?;
     let program = folder.join("wasmtime");
     let text = format!("#!/bin/sh\nexec {python:?} {:?} \"$@\"\n", root().join("tests/portable/command.py"));

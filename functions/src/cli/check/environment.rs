@@ -23,13 +23,11 @@ use super::compare::{Answer, cut};
 use super::ground::{Ground, Ran};
 use super::instances::unblob;
 use super::lambda::Platform;
-use super::{Tools, http};
-use crate::cli::export;
+use super::{Tools, container, http, javascript, v2, wasmtime};
 use crate::cli::limits::LimitOptions;
 use crate::cli::package::program::{BOOTSTRAP, CLOUD, Program};
 
 const XGBOOST: &str = include_str!("xgboost.py");
-const NODE: &str = include_str!("node.mjs");
 
 /// The environments that are looked for on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -42,10 +40,14 @@ pub enum Local {
     WasmtimeServe,
     /// `ampoule export js`, in Node
     Node,
+    /// `ampoule export js`, in Chromium
+    Browser,
     /// `ampoule serve`
     Serve,
     /// The program for containers, from a package
     Cloud,
+    /// `ampoule package image`, run by Docker or Podman
+    Container,
     /// The program for AWS Lambda, from a package, under a Runtime API of our own
     Lambda,
     /// `ampoule batch`
@@ -57,6 +59,8 @@ pub enum Local {
 pub enum Against {
     /// A server that takes `{"instances": […]}` and gives `{"predictions": […]}`.
     Server(Url),
+    /// A server that takes and gives tensors, at `…/infer`.
+    Infer(Url),
     OnnxRuntime,
     /// A program that gets instances as lines of JSON, and prints predictions so.
     Python(PathBuf),
@@ -81,10 +85,7 @@ impl std::str::FromStr for Against {
         } else if text.starts_with("http://") || text.starts_with("https://") {
             let url = Url::parse(text).map_err(|cause| format!("not a URL: {cause}"))?;
             if url.path().ends_with("/infer") {
-                return Err(
-                    "KServe's V2 protocol is not spoken: expected a path that takes {\"instances\": […]}"
-                        .into(),
-                );
+                return Ok(Self::Infer(url));
             }
             Ok(Self::Server(if url.path() == "/" {
                 url.join("predictions").map_err(|cause| cause.to_string())?
@@ -111,7 +112,7 @@ impl fmt::Display for Environment {
                 let value = local.to_possible_value();
                 f.write_str(value.as_ref().map_or("", |value| value.get_name()))
             }
-            Self::Against(Against::Server(url)) => write!(f, "{url}"),
+            Self::Against(Against::Server(url) | Against::Infer(url)) => write!(f, "{url}"),
             Self::Against(Against::OnnxRuntime) => f.write_str("onnxruntime"),
             Self::Against(Against::Python(path)) => write!(f, "python:{}", path.display()),
             Self::Against(Against::Xgboost(path)) => write!(f, "xgboost:{}", path.display()),
@@ -129,13 +130,15 @@ pub struct Subject<'a> {
     pub limits: &'a LimitOptions,
     /// The package that is made of it once.
     package: OnceCell<TempDir>,
+    /// What runs containers, looked for once.
+    runner: OnceCell<Result<PathBuf, String>>,
 }
 
 impl Environment {
     /// Whether answers may leave fields out.
     pub fn is_partial(&self, manifest: &Manifest) -> bool {
         match self {
-            Self::Against(Against::Python(_) | Against::Xgboost(_)) => true,
+            Self::Against(Against::Python(_) | Against::Xgboost(_) | Against::Infer(_)) => true,
             // A picture in a file comes without what is said about it.
             Self::Local(Local::Wasmtime | Local::Batch) => {
                 manifest.outputs.iter().any(|field| !field.media.is_empty())
@@ -146,7 +149,7 @@ impl Environment {
 
     /// Whether it is asked for the instances alone that the reference predicts.
     pub fn takes_valid_only(&self) -> bool {
-        matches!(self, Self::Against(Against::Python(_) | Against::Xgboost(_)))
+        matches!(self, Self::Against(Against::Python(_) | Against::Xgboost(_) | Against::Infer(_)))
     }
 
     /// Why it is not here.
@@ -164,21 +167,22 @@ impl Environment {
         };
         let program = |name| Program::find(None, name).err().map(|cause| format!("{cause:#}"));
         match self {
-            Self::Local(Local::Portable) if !subject.ampoule.is_portable() => {
-                Some("the file is not portable (seal it with --portable)".to_owned())
-            }
             Self::Local(Local::Wasmtime) => front("wasi:cli/run@", "--portable"),
             Self::Local(Local::WasmtimeServe) => front("wasi:http/incoming-handler@", "--portable=http"),
+            Self::Local(Local::Node | Local::Browser) if !cfg!(feature = "portable") => {
+                Some("this build makes no JavaScript".to_owned())
+            }
+            Self::Local(Local::Portable | Local::Node | Local::Browser) if !subject.ampoule.is_portable() => {
+                Some("the file is not portable (seal it with --portable)".to_owned())
+            }
             Self::Local(Local::Node) => {
-                if !cfg!(feature = "portable") {
-                    return Some("this build makes no JavaScript".to_owned());
-                }
-                if !subject.ampoule.is_portable() {
-                    return Some("the file is not portable (seal it with --portable)".to_owned());
-                }
                 let program = &subject.tools.node;
                 (!is_program(program)).then(|| format!("no program {} (--node PATH)", program.display()))
             }
+            Self::Local(Local::Browser) => {
+                subject.browser().is_none().then(|| "no program chromium (--browser PATH)".to_owned())
+            }
+            Self::Local(Local::Container) => program(CLOUD).or_else(|| subject.runner().err()),
             Self::Local(Local::Cloud) => program(CLOUD),
             Self::Local(Local::Lambda) => program(BOOTSTRAP),
             _ => None,
@@ -192,14 +196,31 @@ impl Environment {
     pub fn ask(&self, subject: &Subject<'_>, instances: &[Value]) -> anyhow::Result<Vec<Answer>> {
         let answers = match self {
             Self::Local(Local::Portable) => subject.here(Engine::Portable, instances),
-            Self::Local(Local::Wasmtime) => subject.wasmtime(instances),
-            Self::Local(Local::WasmtimeServe) => subject.wasmtime_serve(instances),
-            Self::Local(Local::Node) => subject.node(instances),
+            Self::Local(Local::Wasmtime) => wasmtime::run(subject, instances),
+            Self::Local(Local::WasmtimeServe) => wasmtime::serve(subject, instances),
+            Self::Local(Local::Node) => javascript::node(subject, instances),
+            Self::Local(Local::Browser) => {
+                let program = subject.browser().context("no program chromium")?;
+                javascript::browser(subject, &program, instances)
+            }
             Self::Local(Local::Serve) => subject.serve(instances),
             Self::Local(Local::Cloud) => subject.cloud(instances),
+            Self::Local(Local::Container) => {
+                let program = subject.runner().map_err(anyhow::Error::msg)?;
+                container::ask(subject, &program, instances)
+            }
             Self::Local(Local::Lambda) => subject.lambda(instances),
             Self::Local(Local::Batch) => subject.batch(instances),
-            Self::Against(Against::Server(url)) => http::server(subject.ground, url, instances),
+            Self::Against(Against::Server(url)) => http::Server::new(
+                subject.ground,
+                url,
+                &subject.tools.header,
+            )?
+            .ask(url, &http::Instances, instances),
+            Self::Against(Against::Infer(url)) => {
+                let server = http::Server::new(subject.ground, url, &subject.tools.header)?;
+                v2::ask(&server, url, subject.ampoule.manifest(), instances)
+            }
             Self::Against(Against::OnnxRuntime) => {
                 let library = subject.tools.onnxruntime_library.as_deref();
                 let library = library.context("expected --onnxruntime-library, got none")?;
@@ -223,7 +244,7 @@ impl<'a> Subject<'a> {
         tools: &'a Tools,
         limits: &'a LimitOptions,
     ) -> Self {
-        Self { ampoule, file, ground, tools, limits, package: OnceCell::new() }
+        Self { ampoule, file, ground, tools, limits, package: OnceCell::new(), runner: OnceCell::new() }
     }
 
     /// Answers of this process, instance by instance.
@@ -235,12 +256,21 @@ impl<'a> Subject<'a> {
         instances.iter().map(|instance| self.ground.wait(predict(&model, instance))).collect()
     }
 
+    fn browser(&self) -> Option<PathBuf> {
+        javascript::browser_of(self.tools.browser.as_deref())
+    }
+
+    fn runner(&self) -> Result<PathBuf, String> {
+        let find = || container::runner(self.ground, self.tools.container.as_deref());
+        self.runner.get_or_init(find).clone()
+    }
+
     fn serve(&self, instances: &[Value]) -> anyhow::Result<Vec<Answer>> {
         let mut command = self.own("serve")?;
         command.arg(self.file).args(["--host", "127.0.0.1", "--port", "0", "--log", "info"]);
         let mut server = self.ground.start(command)?;
         let address = self.ground.listens(&mut server, logged)?;
-        http::server(self.ground, &http::predictions(address)?, instances)
+        http::here(self.ground, address, instances)
     }
 
     fn cloud(&self, instances: &[Value]) -> anyhow::Result<Vec<Answer>> {
@@ -249,7 +279,7 @@ impl<'a> Subject<'a> {
         let mut server = self.ground.start(command)?;
         let address = self.ground.listens(&mut server, logged)?;
         let address = SocketAddr::from(([127, 0, 0, 1], address.port()));
-        http::server(self.ground, &http::predictions(address)?, instances)
+        http::here(self.ground, address, instances)
     }
 
     fn lambda(&self, instances: &[Value]) -> anyhow::Result<Vec<Answer>> {
@@ -262,73 +292,6 @@ impl<'a> Subject<'a> {
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024");
         let mut function = self.ground.start(command)?;
         platform.ask(self.ground, &mut function, instances)
-    }
-
-    fn wasmtime_serve(&self, instances: &[Value]) -> anyhow::Result<Vec<Answer>> {
-        let mut command = Command::new(&self.tools.wasmtime);
-        command.args(["serve", "--addr", "127.0.0.1:0"]).arg(self.file);
-        let mut server = self.ground.start(command)?;
-        let address = self.ground.listens(&mut server, |line| {
-            let (_, rest) = line.split_once("http://")?;
-            rest.split(['/', ' ', '\n']).next()?.parse().ok()
-        })?;
-        http::server(self.ground, &http::predictions(address)?, instances)
-    }
-
-    fn wasmtime(&self, instances: &[Value]) -> anyhow::Result<Vec<Answer>> {
-        let run = || {
-            let mut command = Command::new(&self.tools.wasmtime);
-            command.arg("run");
-            command
-        };
-        if self.ampoule.manifest().takes_media().is_none() {
-            let mut command = run();
-            command.arg(self.file);
-            let ran = self.ground.run(command, lines(instances))?;
-            return rows(&ran, instances.len());
-        }
-        let folder = self.ground.folder()?;
-        let mut answers = Vec::new();
-        for (index, instance) in instances.iter().enumerate() {
-            let Some(name) = self.blob(folder.path(), index, instance)? else {
-                answers.push(Answer::Refused("it holds no blob".to_owned()));
-                continue;
-            };
-            let mut command = run();
-            command.arg("--dir").arg(format!("{}::/in", folder.path().display()));
-            command.arg(self.file).arg(format!("/in/{name}")).args(["--format", "image"]);
-            let ran = self.ground.run(command, Vec::new())?;
-            answers.push(match ran.status.success() {
-                true => prediction(&ran.output),
-                // The component's own message, by which a broken runtime is told from a refusal.
-                false if ran.log.lines().any(|line| line.contains(&name)) => Answer::Refused(cut(&ran.log)),
-                false => return Err(ran.failed()),
-            });
-        }
-        Ok(answers)
-    }
-
-    fn node(&self, instances: &[Value]) -> anyhow::Result<Vec<Answer>> {
-        let folder = self.ground.folder()?;
-        let script = folder.path().join("check.mjs");
-        export::write(folder.path(), &export::package(self.ampoule, None)?)?;
-        std::fs::write(&script, NODE).context("can't write into a temporary folder")?;
-        let mut command = Command::new(&self.tools.node);
-        command.arg(&script);
-        let ran = self.ground.run(command, lines(instances))?;
-        if !ran.status.success() {
-            return Err(ran.failed());
-        }
-        let answer = |line: &str| {
-            let mut said: Value = serde_json::from_str(line).context("expected a line of JSON")?;
-            let text = |key| said[key].as_str().map(str::to_owned);
-            Ok(match (text("refused"), text("failed")) {
-                (Some(why), _) => Answer::Refused(why),
-                (_, Some(why)) => Answer::Failed(why),
-                _ => Answer::Given(said["given"].take()),
-            })
-        };
-        ran.text()?.lines().map(answer).collect()
     }
 
     fn batch(&self, instances: &[Value]) -> anyhow::Result<Vec<Answer>> {
@@ -435,7 +398,7 @@ impl<'a> Subject<'a> {
     }
 
     /// Writes the blob of an instance into `folder`, and gives its name; none where there is no blob in it.
-    fn blob(&self, folder: &Path, index: usize, instance: &Value) -> anyhow::Result<Option<String>> {
+    pub fn blob(&self, folder: &Path, index: usize, instance: &Value) -> anyhow::Result<Option<String>> {
         let Some(bytes) = unblob(instance, self.ampoule.manifest()) else { return Ok(None) };
         let ending = media::sniff(&bytes).map_or("png", media::ending);
         let name = format!("{index:06}.{ending}");
@@ -470,12 +433,12 @@ fn logged(line: &str) -> Option<SocketAddr> {
     event["address"].as_str()?.parse().ok()
 }
 
-fn lines(instances: &[Value]) -> Vec<u8> {
+pub fn lines(instances: &[Value]) -> Vec<u8> {
     instances.iter().map(|instance| format!("{instance}\n")).collect::<String>().into_bytes()
 }
 
 /// A line of a program's output for each instance.
-fn rows(ran: &Ran, instances: usize) -> anyhow::Result<Vec<Answer>> {
+pub fn rows(ran: &Ran, instances: usize) -> anyhow::Result<Vec<Answer>> {
     let text = ran.text()?;
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     if lines.len() != instances {
@@ -495,7 +458,7 @@ fn rows(ran: &Ran, instances: usize) -> anyhow::Result<Vec<Answer>> {
 }
 
 /// A picture as the prediction that it is within JSON, or a prediction as it is.
-fn prediction(bytes: &[u8]) -> Answer {
+pub fn prediction(bytes: &[u8]) -> Answer {
     match media::sniff(bytes) {
         Some(content_type) => {
             Answer::Given(json!({ "content_type": content_type, "b64": STANDARD.encode(bytes) }))
@@ -508,7 +471,7 @@ fn prediction(bytes: &[u8]) -> Answer {
 }
 
 /// Whether a program is there: at its path, or in `PATH`.
-fn is_program(program: &Path) -> bool {
+pub fn is_program(program: &Path) -> bool {
     if program.components().count() > 1 {
         return program.is_file();
     }
@@ -530,7 +493,10 @@ mod tests {
             ("python:a b.py", Ok(Against::Python("a b.py".into()))),
             ("xgboost:m.json", Ok(Against::Xgboost("m.json".into()))),
             ("python:", Err("expected a file")),
-            ("http://a/v2/models/m/infer", Err("KServe's V2 protocol is not spoken")),
+            (
+                "http://a/v2/models/m/infer",
+                Ok(Against::Infer(Url::parse("http://a/v2/models/m/infer").expect("a URL"))),
+            ),
             ("ftp://a", Err("expected http://…, https://…, onnxruntime")),
         ] {
             match (text.parse::<Against>(), expected) {

@@ -25,7 +25,7 @@ const SHOWN: usize = 600;
 pub struct Ground {
     pub runtime: Runtime,
     /// For one start, one request or one run.
-    patience: Duration,
+    pub patience: Duration,
     folder: TempDir,
     stopped: watch::Receiver<bool>,
 }
@@ -73,6 +73,17 @@ impl Ground {
                 },
                 Ok(_) = stopped.wait_for(|stopped| *stopped) => Err(Stopped.into()),
             }
+        })
+    }
+
+    /// Waits for no work.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn pause(&self, time: Duration) -> anyhow::Result<()> {
+        self.wait(async {
+            tokio::time::sleep(time).await;
+            Ok(())
         })
     }
 

@@ -122,6 +122,15 @@ pub fn unblob(instance: &Value, manifest: &Manifest) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
+/// The value of the input at `position` in an instance.
+pub fn member<'v>(manifest: &Manifest, instance: &'v Value, position: usize) -> Option<&'v Value> {
+    match instance {
+        Value::Object(members) => members.get(&manifest.inputs.get(position)?.name),
+        Value::Array(items) if manifest.inputs.len() > 1 => items.get(position),
+        other => (manifest.inputs.len() == 1).then_some(other),
+    }
+}
+
 /// Makes instances up, the same for the same seed.
 struct Maker<'a> {
     manifest: &'a Manifest,
@@ -141,12 +150,9 @@ impl<'a> Maker<'a> {
                 categories(pipeline, &field.name, values);
             }
             if values.is_empty() {
-                let in_sample = |sample: &Value| match sample {
-                    Value::Object(members) => members.get(&field.name).cloned(),
-                    Value::Array(items) if manifest.inputs.len() > 1 => items.get(position).cloned(),
-                    other => (manifest.inputs.len() == 1).then(|| other.clone()),
-                };
-                manifest.samples.iter().filter_map(in_sample).for_each(|value| scalars(&value, values));
+                let in_samples =
+                    manifest.samples.iter().filter_map(|sample| member(manifest, sample, position));
+                in_samples.for_each(|value| scalars(value, values));
             }
         }
         Self { manifest, rng: Rng::with_seed(seed), seen, sizes: BTreeMap::new() }

@@ -68,7 +68,7 @@ impl Platform {
         function: &mut Running,
         instances: &[Value],
     ) -> anyhow::Result<Vec<Answer>> {
-        http::ask(instances, |body| {
+        http::ask(instances, &http::Instances, |body| {
             self.events.send(event(&body)).context("the Runtime API is gone")?;
             let reply = ground.wait(async {
                 loop {

@@ -1,9 +1,9 @@
 //! [`Matrix`]: what came of a check, as a table for people and as JSON for programs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use ampoule_host::{Ampoule, Field};
+use ampoule_host::{Ampoule, Checked, Field};
 use serde_json::{Value, json};
 
 use super::compare::{Answer, Difference, Rules, Verdict};
@@ -102,6 +102,22 @@ impl Matrix {
             seed,
             rows: Vec::new(),
         }
+    }
+
+    /// What the manifest is to say about a check that holds; none where nothing was compared.
+    pub fn checked(&self, ampoule: &Ampoule) -> Option<Checked> {
+        let difference = |row: &Row| match &row.outcome {
+            Outcome::Equal => Some((row.name.clone(), 0.0)),
+            Outcome::Within { difference, .. } => Some((row.name.clone(), *difference)),
+            _ => None,
+        };
+        let environments: BTreeMap<String, f64> = self.rows.iter().filter_map(difference).collect();
+        (!environments.is_empty()).then(|| Checked {
+            sha256: ampoule.unrecorded_digest(),
+            tolerance: self.tolerance,
+            instances: self.instances.len() as u64,
+            environments,
+        })
     }
 
     /// Whether the answers are the same everywhere, and all that was asked for by name is here.

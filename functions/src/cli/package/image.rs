@@ -35,7 +35,13 @@ pub fn certificates(named: Option<&Path>) -> anyhow::Result<Vec<u8>> {
     std::fs::read(&path).with_context(|| format!("can't read {}", path.display()))
 }
 
-/// The image of `files`, which lie together in one folder of it.
+/// The name that an image of an ampoule has: the model's, and its version.
+pub fn name(ampoule: &Ampoule) -> String {
+    let manifest = ampoule.manifest();
+    format!("{}:{}", manifest.name, tag(&manifest.version))
+}
+
+/// The image `name` of `files`, which lie together in one folder of it.
 ///
 /// # Errors
 /// A library of the program is not on this machine.
@@ -44,6 +50,7 @@ pub fn archive(
     program: &Program,
     files: Vec<File>,
     certificates: Vec<u8>,
+    name: &str,
 ) -> anyhow::Result<Vec<u8>> {
     // Lambda's runtime expects what it runs where it unpacks a zip.
     let home = if program.name == BOOTSTRAP { "var/task" } else { "ampoule" };
@@ -68,7 +75,6 @@ pub fn archive(
         descriptors.push(blobs.add("application/vnd.oci.image.layer.v1.tar+gzip", gzip.finish()?));
         history.push(json!({"created": CREATED, "created_by": format!("ampoule package image: {what}")}));
     }
-    let manifest = ampoule.manifest();
     let labels = labels(ampoule);
     let config = json!({
         "created": CREATED,
@@ -94,8 +100,7 @@ pub fn archive(
         "annotations": &labels,
     });
     let mut image = blobs.add("application/vnd.oci.image.manifest.v1+json", image.to_string().into_bytes());
-    let tag = format!("{}:{}", manifest.name, tag(&manifest.version));
-    image["annotations"] = json!({"org.opencontainers.image.ref.name": &tag});
+    image["annotations"] = json!({"org.opencontainers.image.ref.name": name});
     let index = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
@@ -104,7 +109,7 @@ pub fn archive(
     // What `docker load` reads of the same blobs.
     let docker = json!([{
         "Config": blob_path(&config),
-        "RepoTags": [&tag],
+        "RepoTags": [name],
         "Layers": descriptors.iter().map(blob_path).collect::<Vec<_>>(),
     }]);
     let mut files: Vec<File> = blobs.files;
