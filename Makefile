@@ -65,7 +65,7 @@ kernels: toolchain $(VENV)/ready
 	    --target-dir target/aarch64 -- conv forest
 	CARGO_ENCODED_RUSTFLAGS=-Ctarget-feature=+simd128 \
 	CARGO_TARGET_WASM32_WASIP2_RUNNER="$(abspath $(PYTHON)) $(CURDIR)/tests/portable/command.py run" \
-	$(CARGO) test --release --locked -p ampoule-engine --lib --target wasm32-wasip2 --target-dir target/wasm -- conv
+	$(CARGO) test --release --locked -p ampoule-engine --lib --target wasm32-wasip2 --target-dir target/wasm -- conv forest
 
 ## Made-up files for all that loads models, FUZZ_SECONDS (1200) for each of them.
 fuzz: toolchain

@@ -21,8 +21,9 @@ use std::time::Duration;
 
 use ampoule_host::{Ampoule, Engine, sha256_hex};
 use ampoule_wire::rows::Format;
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::ValueEnum as _;
+use reqwest::Url;
 
 use self::compare::Answer;
 use self::environment::{Against, Environment, Local, Subject};
@@ -78,7 +79,7 @@ pub struct Check {
     /// What made-up instances come from: the same seed makes the same
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
-    /// How far numbers may be apart, absolute or relative, whichever is larger [default: what is on record, or 1e-5]
+    /// How far numbers may be apart, absolute or relative, whichever is larger [default: 1e-5, or less if that is on record]
     #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = tolerance)]
     tolerance: Option<f64>,
     /// The environments to ask, all of which have to be here
@@ -155,24 +156,33 @@ impl Check {
         if let Some(folder) = &self.report {
             report::write(folder, &matrix)?;
         }
+        // Before a reader of the table may go.
+        let recorded = match self.record && matrix.holds() {
+            true => self.put_on_record(&ampoule, &matrix),
+            false => Ok(()),
+        };
         let text = if self.json { format!("{:#}\n", matrix.json()) } else { matrix.table() };
         print(text.as_bytes())?;
-        if !matrix.holds() {
-            return Ok(Exit::Failed);
-        }
-        if self.record {
-            self.put_on_record(&ampoule, &matrix)?;
-        }
-        Ok(Exit::Done)
+        recorded?;
+        Ok(if matrix.holds() { Exit::Done } else { Exit::Failed })
     }
 
     /// Writes the file anew, with the matrix in its manifest.
     fn put_on_record(&self, ampoule: &Ampoule, matrix: &Matrix) -> anyhow::Result<()> {
+        if ampoule.unrecorded_digest().is_none() {
+            bail!("nothing is recorded: expected a file as `ampoule seal` writes it, got another manifest");
+        }
         let Some(checked) = matrix.checked(ampoule) else {
-            bail!("nothing to record: the native engine was compared with nothing");
+            bail!("nothing is recorded: the native engine was compared with nothing");
         };
         let recorded = ampoule.with_record(Some(checked));
-        publish(&self.ampoule, &recorded)?;
+        // The file that a link leads to.
+        let path =
+            self.ampoule.canonicalize().with_context(|| format!("can't find {}", self.ampoule.display()))?;
+        if std::fs::read(&path).ok().as_deref() != Some(ampoule.bytes()) {
+            bail!("nothing is recorded: {} is another file now", self.ampoule.display());
+        }
+        publish(&path, &recorded)?;
         eprintln!("{}: recorded, and sha256:{} now", self.ampoule.display(), sha256_hex(&recorded));
         Ok(())
     }
@@ -203,8 +213,10 @@ impl Check {
                 instances.len()
             );
         }
-        let on_record = manifest.checked.as_ref().map(|checked| checked.tolerance);
-        let tolerance = self.tolerance.or(on_record).unwrap_or(TOLERANCE);
+        // A file says itself what is on record: no more than usual goes by that.
+        let on_record = manifest.checked.as_ref().filter(|_| ampoule.is_checked() == Some(true));
+        let on_record = on_record.map_or(TOLERANCE, |checked| checked.tolerance.min(TOLERANCE));
+        let tolerance = self.tolerance.unwrap_or(on_record);
         let mut matrix = Matrix::new(ampoule, instances, reference, tolerance, self.seed);
         for environment in environments {
             spinner.set_message(environment.to_string());
@@ -223,6 +235,11 @@ impl Check {
         let local = Local::value_variants().iter().copied().filter(wanted).map(Environment::Local);
         let against = self.against.iter().cloned().map(Environment::Against);
         let environments: Vec<Environment> = local.chain(against).collect();
+        let mut servers = environments.iter().filter_map(Environment::server).map(Url::origin);
+        let first = servers.next();
+        if !self.tools.header.is_empty() && servers.any(|server| Some(server) != first) {
+            bail!("--header is for one server: expected --against one of them, got several");
+        }
         if environments.is_empty() {
             bail!("nothing is left to ask: --without names all that --only does");
         }
@@ -235,7 +252,9 @@ impl Check {
             let wanted = matches!(environment, Environment::Local(local) if self.only.contains(local));
             return Ok(Row::absent(name, why, wanted));
         }
-        let asked = matrix.asked(environment.takes_valid_only());
+        let mut asked = matrix.asked(environment.takes_valid_only());
+        asked
+            .retain(|&index| matrix.instances.get(index).is_some_and(|instance| environment.takes(instance)));
         let instances: Vec<_> =
             asked.iter().filter_map(|&index| matrix.instances.get(index).cloned()).collect();
         match environment.ask(subject, &instances) {

@@ -39,7 +39,7 @@ fn json(ampoule: &Ampoule) -> String {
         "graph_bytes": graphs,
         "loaded": ampoule.is_loaded(),
         "portable": ampoule.is_portable(),
-        "checked": ampoule.manifest().checked.as_ref().map(|checked| checked.sha256 == ampoule.unrecorded_digest()),
+        "checked": ampoule.is_checked(),
         "manifest": manifest,
     });
     format!("{facts:#}\n")
@@ -65,21 +65,26 @@ fn page(ampoule: &Ampoule) -> String {
         line("engine", "its own: it is portable");
     }
     if let Some(checked) = &manifest.checked {
-        let names: Vec<&str> = checked.environments.keys().map(String::as_str).collect();
-        let same = format!(
-            "{} instances within {:e} of the native engine in {}",
-            checked.instances,
-            checked.tolerance,
-            names.join(", ")
-        );
         let of = &checked.sha256;
-        let digest = ampoule.unrecorded_digest();
-        let file = match *of == digest {
-            true => format!("on the file without this record, sha256:{of}"),
-            false => format!("NOT ON THIS FILE: expected sha256:{digest}, got sha256:{of}"),
-        };
-        line("checked", &same);
-        line("", &file);
+        line(
+            "checked",
+            &match ampoule.unrecorded_digest() {
+                Some(digest) if *of == digest => format!("the file without this record, sha256:{of}"),
+                Some(digest) => format!("ANOTHER FILE: expected sha256:{digest}, got sha256:{of}"),
+                None => format!("sha256:{of}, which this may be made of"),
+            },
+        );
+        for (name, agreement) in &checked.environments {
+            let fields = match agreement.fields.as_slice() {
+                [] => String::new(),
+                fields => format!(", of {} alone", fields.join(", ")),
+            };
+            let difference = match agreement.largest_difference {
+                0.0 => "equal to the bit".to_owned(),
+                difference => format!("within {difference:.1e} of {:e}", checked.tolerance),
+            };
+            line("", &format!("{name}: {} instances{fields}, {difference}", agreement.instances));
+        }
     }
     for (title, fields) in [("inputs", &manifest.inputs), ("outputs", &manifest.outputs)] {
         let _ = writeln!(page, "{title}");

@@ -137,8 +137,27 @@ fn inner(operators: &OnnxOpRegister) -> &'static HashMap<String, Builder> {
 fn build(ctx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let builder = inner(&ctx.framework.op_register).get(&node.op_type);
     let builder = builder.with_context(|| format!("operator {} is not known", node.op_type))?;
+    if node.op_type == "Scan" {
+        check_scan(node)?;
+    }
     let (op, closures) = builder(ctx, node)?;
     Ok((Box::new(Held { op, counted: false }), closures))
+}
+
+/// tract takes the inputs that a Scan goes through from those of its body, and adds as many states as are left: below zero there
+/// is no end to them.
+fn check_scan(node: &NodeProto) -> TractResult<()> {
+    let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name);
+    let Some(body) = attribute("body").and_then(|body| body.g.as_ref()) else { return Ok(()) };
+    let scanned = attribute("num_scan_inputs").map_or(0, |scanned| scanned.i);
+    let states = usize::try_from(scanned).ok().and_then(|scanned| body.input.len().checked_sub(scanned));
+    ensure!(
+        states.is_some_and(|states| states <= body.output.len()),
+        "Scan: expected num_scan_inputs of a body with {} inputs and {} outputs, got {scanned}",
+        body.input.len(),
+        body.output.len()
+    );
+    Ok(())
 }
 
 /// An operator of tract or ours, whose value is not worked out where that takes too much.

@@ -232,7 +232,36 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
         node("NonZero", &["c"], "y", &[]),
         info(12, "y", 1, &[]),
     ];
+    let scan = [
+        info(11, "start", 1, &dims(&[1, 3])),
+        info(11, "rows", 1, &dims(&[4, 1, 3])),
+        node(
+            "Scan",
+            &["start", "rows"],
+            "last",
+            &[
+                [field(1, "num_scan_inputs"), number(3, 29), number(20, 2)].concat(),
+                [
+                    field(1, "body"),
+                    field(
+                        6,
+                        [
+                            info(11, "state", 1, &dims(&[1, 3])),
+                            info(11, "row", 1, &dims(&[1, 3])),
+                            node("Add", &["state", "row"], "next", &[]),
+                            info(12, "next", 1, &dims(&[1, 3])),
+                        ]
+                        .concat(),
+                    ),
+                    number(20, 5),
+                ]
+                .concat(),
+            ],
+        ),
+        info(12, "last", 1, &dims(&[1, 3])),
+    ];
     let cases = [
+        ("a scan of more inputs than there are", onnx(&scan)),
         ("a filled constant", constant("ConstantOfShape", &[(7, &[2], i64s(&huge))])),
         ("an expanded constant", constant("Expand", &[(1, &[1], one()), (7, &[2], i64s(&huge))])),
         ("a tiled constant", constant("Tile", &[(1, &[1, 1], one()), (7, &[2], i64s(&huge))])),
@@ -254,6 +283,7 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
         ("a large input", unary("NonZero", 1, &dims(&[1 << 20, 1 << 20]))),
         ("a large input, settled", unary("Abs", 1, &dims(&[1 << 20, 1 << 20]))),
         ("an input of 42 MB", unary("NonZero", 1, &dims(&[1 << 20, 10]))),
+        ("an input of 8 MB", unary("NonZero", 1, &dims(&[1 << 20, 2]))),
         ("an input of 16 MB", unary("NonZero", 1, &dims(&[1 << 20, 4]))),
         ("an input of 42 MB that nothing reads", onnx(&unread)),
         ("an endless input", unary("NonZero", 1, &dims(&[i64::MAX, i64::MAX]))),

@@ -189,13 +189,20 @@ impl Ampoule {
         [&self.bytes[..start], &section, &self.bytes[end..]].concat()
     }
 
-    /// Sha256 of the whole file as it was before a check was put on record, lower-case hex: what a record names.
+    /// Sha256 of the whole file as it was before a check was put on record, lower-case hex: what a record names. None where
+    /// that file isn't here any more: in one from a package, and in one whose manifest is written otherwise than by sealing.
     #[cfg(feature = "seal")]
-    pub fn unrecorded_digest(&self) -> String {
-        match self.manifest.checked {
-            Some(_) => sha256_hex(&self.with_record(None)),
-            None => self.digest().to_owned(),
-        }
+    pub fn unrecorded_digest(&self) -> Option<String> {
+        let without = self.with_record(None);
+        let canonical = self.manifest.checked.is_some() || without == self.bytes;
+        (canonical && !self.packed).then(|| sha256_hex(&without))
+    }
+
+    /// Whether a check is on record, and of this very file; none where that can't be told.
+    #[cfg(feature = "seal")]
+    pub fn is_checked(&self) -> Option<bool> {
+        let checked = self.manifest.checked.as_ref()?;
+        self.unrecorded_digest().map(|digest| digest == checked.sha256)
     }
 
     /// Checks that each graph's file is the one that the manifest was sealed with.

@@ -50,8 +50,8 @@ mod wasi;
 pub use ampoule::{Ampoule, hex, sha256_hex};
 pub use ampoule_engine::OnnxRuntime;
 pub use ampoule_wire::{
-    Batch, Checked, Column, ColumnDtype, Decoder, Dim, Dtype, Failure, FailureFault, Field, Form, GraphFacts,
-    GraphTensor, Manifest, Media, Numeric, Refusal, Request, Values, encode, is_name,
+    Agreement, Batch, Checked, Column, ColumnDtype, Decoder, Dim, Dtype, Failure, FailureFault, Field, Form,
+    GraphFacts, GraphTensor, Manifest, Media, Numeric, Refusal, Request, Values, encode, is_name,
 };
 pub use call::{Answer, Timings};
 pub use error::{Error, Fault, Kind};

@@ -17,7 +17,7 @@ pub use batch::{Batch, Column, ColumnDtype, Failure, FailureFault, Media, Numeri
 pub use column::{Scalar, column_dtype};
 pub use instances::{Cell, Decoder, Filler, Request, RowValues, blob};
 pub use manifest::{
-    Checked, Dim, Dtype, Field, Form, GraphFacts, GraphTensor, InvalidManifest, Manifest, is_name,
+    Agreement, Checked, Dim, Dtype, Field, Form, GraphFacts, GraphTensor, InvalidManifest, Manifest, is_name,
 };
 
 use std::fmt;

@@ -55,10 +55,20 @@ pub struct Checked {
     pub sha256: String,
     /// How far numbers were allowed to be apart, absolute or relative, whichever is larger.
     pub tolerance: f64,
+    pub environments: BTreeMap<String, Agreement>,
+}
+
+/// What one environment's answers were held to the native engine's in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agreement {
     /// How many instances were compared.
     pub instances: u64,
-    /// For each environment the largest difference of two numbers; 0 where all were equal to the bit.
-    pub environments: BTreeMap<String, f64>,
+    /// The largest difference of two numbers; 0 where all were equal to the bit.
+    pub largest_difference: f64,
+    /// What was compared of a prediction, where it wasn't all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
 }
 
 /// One input or output of the signature, for one instance.
@@ -280,6 +290,11 @@ impl Manifest {
                     fields.len()
                 ));
             }
+        }
+        if let Some(Checked { tolerance, .. }) = self.checked
+            && !(tolerance.is_finite() && tolerance >= 0.0)
+        {
+            return refuse(format!("checked.tolerance: expected a number of 0 or more, got {tolerance}"));
         }
         if let Some(twice) = first_repeated(self.graphs.iter().map(|graph| graph.name.as_str())) {
             return refuse(format!("graphs: \"{twice}\" stands twice"));

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use ampoule_tests::{Server, ampoule, cache, has, installed, portable, root, run, said, sealed};
 use serde_json::{Value, json};
@@ -199,13 +199,14 @@ info) mkdir -p "$home" ;;
 load) b from "oci-archive:$3" >"$home/container" ;;
 run)
     for tag; do :; done
-    case $tag in ampoule-check/iris:*) ;; *) echo "no image $tag" >&2; exit 1 ;; esac
+    case $tag in ampoule-check-*:iris) ;; *) echo "no image $tag" >&2; exit 1 ;; esac
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     echo "$port" >"$home/port"
     b run --isolation chroot --env "PORT=$port" "$(cat "$home/container")" -- /ampoule/cloud >"$home/log" 2>&1 </dev/null &
     echo "$!" >"$home/pid"
+    echo "$5" >"$home/name"
     echo 0123456789ab ;;
-port) echo "127.0.0.1:$(cat "$home/port")" ;;
+port) [ "$2" = "$(cat "$home/name")" ] && echo "127.0.0.1:$(cat "$home/port")" ;;
 inspect) if kill -0 "$(cat "$home/pid")" 2>/dev/null; then echo true; else echo false; fi ;;
 logs) cat "$home/log" >&2 ;;
 rm)
@@ -234,11 +235,9 @@ fn a_container_is_asked_and_gone_afterwards() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert_eq!(outcomes(&matrix(&output)), [("container".to_owned(), "equal".to_owned())]);
     let removed = std::fs::read_to_string(format!("{docker}.containers/removed")).expect("it was removed");
-    let lines: Vec<&str> = removed.lines().collect();
-    assert!(
-        matches!(lines.as_slice(), ["--force 0123456789ab", tag] if tag.starts_with("ampoule-check/iris:")),
-        "{removed}"
-    );
+    let name = std::fs::read_to_string(format!("{docker}.containers/name")).expect("it was named");
+    let expected = format!("--force {}\n{}:iris\n", name.trim(), name.trim());
+    assert_eq!(removed, expected);
 }
 
 /// A server that speaks tensors to those who have its key, and asks one of ours: `v2.py URL` prints its port.
@@ -292,6 +291,15 @@ print(server.server_port, flush=True)
 server.serve_forever()
 ";
 
+/// A process that ends with the test.
+struct Ends(Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
 #[test]
 fn a_server_of_tensors_is_asked_with_its_key() {
     if !has("python3") {
@@ -300,21 +308,20 @@ fn a_server_of_tensors_is_asked_with_its_key() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let server = Server::start(&[&sealed("iris").to_string_lossy()]);
     std::fs::write(folder.path().join("v2.py"), V2).expect("written");
-    let mut tensors = Command::new("python3")
+    let tensors = Command::new("python3")
         .arg(folder.path().join("v2.py"))
         .arg(format!("http://{}/predictions", server.address))
         .stdout(Stdio::piped())
-        .spawn()
-        .expect("Python starts");
+        .spawn();
+    let mut tensors = Ends(tensors.expect("Python starts"));
     let mut port = String::new();
-    let mut stdout = BufReader::new(tensors.stdout.take().expect("it is piped"));
+    let mut stdout = BufReader::new(tensors.0.stdout.take().expect("it is piped"));
     stdout.read_line(&mut port).expect("it says its port");
     let url = format!("http://127.0.0.1:{}/v2/models/iris/infer", port.trim());
     let arguments = ["--only", "batch", "--fuzz", "70", "--against", &url];
     let key = ["--header", "Authorization: Bearer key"];
     let given = check(folder.path(), "iris", &[&arguments[..], &key].concat());
     let refused = check(folder.path(), "iris", &arguments);
-    tensors.kill().and_then(|()| tensors.wait()).expect("it can be ended");
     assert_eq!(given.status.code(), Some(0), "{}", said(&given));
     let equal = |line: &str| line.starts_with(&url) && line.ends_with("  equal to the bit");
     assert!(said(&given).lines().any(equal), "{}", said(&given));
@@ -353,8 +360,10 @@ fn what_was_found_the_same_is_put_on_record() {
         let expected = json!({
             "sha256": unchecked["digest"].as_str().expect("a text").trim_start_matches("sha256:"),
             "tolerance": tolerance,
-            "instances": instances,
-            "environments": { "batch": 0.0, "serve": 0.0 },
+            "environments": {
+                "batch": { "instances": instances, "largest_difference": 0.0 },
+                "serve": { "instances": instances, "largest_difference": 0.0 },
+            },
         });
         assert_eq!(now["manifest"]["checked"], expected);
     }
@@ -373,14 +382,21 @@ fn what_was_found_the_same_is_put_on_record() {
     std::fs::write(&file, bytes).expect("written");
     assert_eq!(facts()["checked"], false);
     let page = run(folder.path(), &["inspect", "iris.wasm"]);
-    assert!(said(&page).contains("NOT ON THIS FILE: expected sha256:"), "{}", said(&page));
+    assert!(said(&page).contains("ANOTHER FILE: expected sha256:"), "{}", said(&page));
 
     // Nothing is put on record where an answer is another, or nothing was asked.
     let Some(wrong) = script(folder.path(), "wrong.py", ALL_SETOSA) else { return };
-    for arguments in [["--only", "batch", "--against", &wrong].as_slice(), &["--only", "wasmtime"]] {
+    for (arguments, expected) in [
+        (["--only", "batch", "--against", &wrong].as_slice(), "DIFFERENT in 1 of 2"),
+        (
+            &["--without", "serve,cloud,container,lambda,batch"],
+            "nothing is recorded: the native engine was compared with nothing",
+        ),
+    ] {
         let before = std::fs::read(&file).expect("it is there");
         let output = run(folder.path(), &[&["check", "iris.wasm", "--record"], arguments].concat());
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains(expected), "{}", said(&output));
         assert!(before == std::fs::read(&file).expect("it is there"), "the file was written");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -57,8 +57,9 @@ pub fn runner(ground: &Ground, named: Option<&Path>) -> Result<PathBuf, String> 
 pub fn ask(subject: &Subject<'_>, program: &Path, instances: &[Value]) -> anyhow::Result<Vec<Answer>> {
     let ground = subject.ground;
     let served = Program::find(None, CLOUD)?;
-    // A name that nobody's image has.
-    let tag = format!("ampoule-check/{}:{}", subject.ampoule.manifest().name, std::process::id());
+    // Names that nobody else has.
+    let id = format!("ampoule-check-{:016x}", fastrand::u64(..));
+    let tag = format!("{id}:{}", subject.ampoule.manifest().name);
     let certificates = image::certificates(None)?;
     let bytes =
         image::archive(subject.ampoule, &served, files(subject.ampoule, &served)?, certificates, &tag)?;
@@ -66,17 +67,15 @@ pub fn ask(subject: &Subject<'_>, program: &Path, instances: &[Value]) -> anyhow
     let archive = folder.path().join("image.tar");
     std::fs::write(&archive, bytes).context("can't write into a temporary folder")?;
     let runner = Runner { ground, program };
+    let _container = Container { program, id: &id, tag: &tag };
     runner.run(|command| command.args(["load", "-i"]).arg(&archive))?;
-    let mut container = Container { runner: &runner, tag: &tag, id: None };
-    let ran = runner.run(|command| {
-        command.args(["run", "--detach", "--publish", "127.0.0.1::8080"]);
+    runner.run(|command| {
+        command.args(["run", "--detach", "--pull=never", "--name", &id, "--publish", "127.0.0.1::8080"]);
         for (name, value) in subject.limits.variables() {
             command.arg("--env").arg(format!("{name}={value}"));
         }
         command.arg(&tag)
     })?;
-    let id = ran.text()?.trim().to_owned();
-    container.id = Some(id.clone());
     let ran = runner.run(|command| command.args(["port", &id, "8080/tcp"]))?;
     let port = ran.text()?.lines().next().and_then(|line| line.trim().rsplit_once(':')?.1.parse().ok());
     let port: u16 =
@@ -118,22 +117,31 @@ impl Runner<'_> {
     }
 }
 
-/// A container and its image, which go when it is let go.
+/// A container and its image, which go when it is let go, as far as they are there.
 struct Container<'a> {
-    runner: &'a Runner<'a>,
+    program: &'a Path,
+    id: &'a str,
     tag: &'a str,
-    id: Option<String>,
 }
+
+/// How long one of them may take to go.
+const PARTING: Duration = Duration::from_secs(30);
 
 impl Drop for Container<'_> {
     fn drop(&mut self) {
-        // By hand: a check that was stopped ends it too.
-        let quiet = |arguments: &[&str]| {
-            let _ = Command::new(self.runner.program).args(arguments).output();
-        };
-        if let Some(id) = &self.id {
-            quiet(&["rm", "--force", "--volumes", id]);
+        // Not by the ground, which does nothing more once it is stopped.
+        for arguments in [["rm", "--force", "--volumes", self.id].as_slice(), &["rmi", "--force", self.tag]] {
+            let mut command = Command::new(self.program);
+            command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let Ok(mut child) = command.spawn() else { return };
+            let end = Instant::now() + PARTING;
+            while let Ok(None) = child.try_wait() {
+                if Instant::now() > end {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                }
+                std::thread::sleep(LOOK);
+            }
         }
-        quiet(&["rmi", "--force", self.tag]);
     }
 }

@@ -112,7 +112,13 @@ impl fmt::Display for Environment {
                 let value = local.to_possible_value();
                 f.write_str(value.as_ref().map_or("", |value| value.get_name()))
             }
-            Self::Against(Against::Server(url) | Against::Infer(url)) => write!(f, "{url}"),
+            Self::Against(Against::Server(url) | Against::Infer(url)) => {
+                // Names go into reports and manifests, where no key is to be.
+                let mut url = url.clone();
+                let _ = url.set_username("").and_then(|()| url.set_password(None));
+                url.set_query(None);
+                write!(f, "{url}")
+            }
             Self::Against(Against::OnnxRuntime) => f.write_str("onnxruntime"),
             Self::Against(Against::Python(path)) => write!(f, "python:{}", path.display()),
             Self::Against(Against::Xgboost(path)) => write!(f, "xgboost:{}", path.display()),
@@ -150,6 +156,19 @@ impl Environment {
     /// Whether it is asked for the instances alone that the reference predicts.
     pub fn takes_valid_only(&self) -> bool {
         matches!(self, Self::Against(Against::Python(_) | Against::Xgboost(_) | Against::Infer(_)))
+    }
+
+    /// Whether it has a form for an instance.
+    pub fn takes(&self, instance: &Value) -> bool {
+        !matches!(self, Self::Against(Against::Infer(_))) || v2::takes(instance)
+    }
+
+    /// Where it is asked, if that is a server that `--against` names.
+    pub fn server(&self) -> Option<&Url> {
+        match self {
+            Self::Against(Against::Server(url) | Against::Infer(url)) => Some(url),
+            _ => None,
+        }
     }
 
     /// Why it is not here.

@@ -12,7 +12,7 @@ use super::compare::{Answer, cut};
 use super::ground::Ground;
 
 /// Instances and bytes of text in one request.
-const INSTANCES: usize = 64;
+pub const INSTANCES: usize = 64;
 const BYTES: usize = 3 << 20;
 
 /// How instances and predictions stand in a request and its answer.

@@ -84,7 +84,7 @@ pub fn browser(subject: &Subject<'_>, program: &Path, instances: &[Value]) -> an
         // Chromium's own sandbox doesn't start for root.
         command.arg("--no-sandbox");
     }
-    command.arg(format!("http://{address}/check.html"));
+    command.arg(format!("http://{address}/check.html")).env("TMPDIR", profile.path());
     let mut running = ground.start(command)?;
     let answers = ground.wait(async {
         loop {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use ampoule_host::{Ampoule, Checked, Field};
+use ampoule_host::{Agreement, Ampoule, Checked, Field};
 use serde_json::{Value, json};
 
 use super::compare::{Answer, Difference, Rules, Verdict};
@@ -30,6 +30,8 @@ pub struct Matrix {
 pub struct Row {
     pub name: String,
     pub outcome: Outcome,
+    /// How many instances it was asked for.
+    asked: usize,
     /// What was compared, where it is less than all.
     fields: Option<BTreeSet<String>>,
 }
@@ -66,11 +68,11 @@ pub struct Differing {
 
 impl Row {
     pub fn absent(name: String, why: String, wanted: bool) -> Self {
-        Self { name, outcome: Outcome::Absent { why, wanted }, fields: None }
+        Self { name, outcome: Outcome::Absent { why, wanted }, asked: 0, fields: None }
     }
 
     pub fn failed(name: String, why: String) -> Self {
-        Self { name, outcome: Outcome::Failed(why), fields: None }
+        Self { name, outcome: Outcome::Failed(why), asked: 0, fields: None }
     }
 
     fn holds(&self) -> bool {
@@ -106,18 +108,20 @@ impl Matrix {
 
     /// What the manifest is to say about a check that holds; none where nothing was compared.
     pub fn checked(&self, ampoule: &Ampoule) -> Option<Checked> {
-        let difference = |row: &Row| match &row.outcome {
-            Outcome::Equal => Some((row.name.clone(), 0.0)),
-            Outcome::Within { difference, .. } => Some((row.name.clone(), *difference)),
-            _ => None,
+        let agreement = |row: &Row| {
+            let largest_difference = match &row.outcome {
+                Outcome::Equal => 0.0,
+                Outcome::Within { difference, .. } => *difference,
+                _ => return None,
+            };
+            let fields = row.fields.iter().flatten().cloned().collect();
+            let instances = row.asked as u64;
+            Some((row.name.clone(), Agreement { instances, largest_difference, fields }))
         };
-        let environments: BTreeMap<String, f64> = self.rows.iter().filter_map(difference).collect();
-        (!environments.is_empty()).then(|| Checked {
-            sha256: ampoule.unrecorded_digest(),
-            tolerance: self.tolerance,
-            instances: self.instances.len() as u64,
-            environments,
-        })
+        let environments: BTreeMap<String, Agreement> = self.rows.iter().filter_map(agreement).collect();
+        let sha256 = ampoule.unrecorded_digest()?;
+        let tolerance = self.tolerance;
+        (!environments.is_empty()).then_some(Checked { sha256, tolerance, environments })
     }
 
     /// Whether the answers are the same everywhere, and all that was asked for by name is here.
@@ -159,7 +163,7 @@ impl Matrix {
             Some((difference, at)) => Outcome::Within { difference, at },
             None => Outcome::Equal,
         };
-        Row { name, outcome, fields }
+        Row { name, outcome, asked: asked.len(), fields }
     }
 
     /// The fields of predictions that an environment gives, where it leaves some out.
@@ -183,7 +187,7 @@ impl Matrix {
     }
 
     /// What the check was of, in lines.
-    pub fn about(&self) -> [(&'static str, String); 4] {
+    pub fn about(&self) -> [(&'static str, String); 5] {
         let (refused, failed) = self.unanswered();
         let mut instances = self.instances.len().to_string();
         if refused > 0 {
@@ -197,6 +201,7 @@ impl Matrix {
             ("digest", self.digest.clone()),
             ("instances", instances),
             ("seed", self.seed.to_string()),
+            ("tolerance", format!("{:e}", self.tolerance)),
         ]
     }
 
@@ -214,6 +219,9 @@ impl Matrix {
             Outcome::Failed(why) => format!("failed: {why}"),
             Outcome::Absent { why, .. } => format!("not here: {why}"),
         };
+        if row.asked > 0 && row.asked < self.instances.len() {
+            let _ = write!(words, "; asked: {} instances", row.asked);
+        }
         if let Some(fields) = &row.fields {
             let names: Vec<&str> = fields.iter().map(String::as_str).collect();
             let _ = write!(words, "; compared: {}", names.join(", "));
@@ -272,6 +280,7 @@ impl Row {
             Outcome::Absent { why, .. } => json!({ "outcome": "absent", "why": why }),
         };
         row["name"] = json!(self.name);
+        row["asked"] = json!(self.asked);
         if let Some(fields) = &self.fields {
             row["fields"] = json!(fields);
         }

@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail};
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::compare::Answer;
-use super::http::{Protocol, Server};
+use super::compare::{Answer, cut};
+use super::http::{INSTANCES, Protocol, Server};
 use super::instances::member;
 
 /// Asks the model at `url`, which ends with `/infer`.
@@ -21,8 +21,18 @@ pub fn ask(
     instances: &[Value],
 ) -> anyhow::Result<Vec<Answer>> {
     let mut model = url.clone();
-    model.set_path(url.path().trim_end_matches('/').trim_end_matches("/infer"));
+    model.set_path(url.path().strip_suffix("/infer").unwrap_or_default());
     server.ask(url, &Tensors::of(manifest, server.get(&model)?.as_ref())?, instances)
+}
+
+/// Whether there is a form for an instance: numbers have none for null.
+pub fn takes(instance: &Value) -> bool {
+    match instance {
+        Value::Null => false,
+        Value::Array(items) => items.iter().all(takes),
+        Value::Object(members) => members.values().all(takes),
+        _ => true,
+    }
 }
 
 /// How a signature's instances become tensors.
@@ -37,19 +47,32 @@ struct Tensor {
     datatype: String,
     /// The positions of the fields that lie side by side in it; one field has a tensor for itself.
     fields: Vec<usize>,
+    /// How many axes the server says that it has.
+    rank: Option<usize>,
+}
+
+/// What a server says of an input.
+#[derive(Clone, Copy)]
+struct Described<'v> {
+    name: &'v str,
+    datatype: &'v str,
+    rank: Option<usize>,
 }
 
 impl<'a> Tensors<'a> {
     /// `described` is what the server says about the model: its only input takes all columns, if it has one input and there
     /// are several columns. A server that says nothing is taken for one of those that take a matrix.
-    fn of(manifest: &'a Manifest, described: Option<&Value>) -> anyhow::Result<Self> {
+    fn of(manifest: &'a Manifest, described: Option<&'a Value>) -> anyhow::Result<Self> {
         let fields = &manifest.inputs;
-        let described: Vec<(&str, &str)> = described
-            .and_then(|facts| facts.get("inputs")?.as_array())
-            .into_iter()
-            .flatten()
-            .filter_map(|input| Some((input.get("name")?.as_str()?, input.get("datatype")?.as_str()?)))
-            .collect();
+        let input = |input: &'a Value| {
+            Some(Described {
+                name: input.get("name")?.as_str()?,
+                datatype: input.get("datatype")?.as_str()?,
+                rank: input.get("shape").and_then(Value::as_array).map(Vec::len),
+            })
+        };
+        let described = described.and_then(|facts| facts.get("inputs")?.as_array());
+        let described: Vec<Described<'_>> = described.into_iter().flatten().filter_map(input).collect();
         let mut dtypes = Vec::new();
         for field in fields {
             let Form::Tensor(dtype, shape) = field.form() else {
@@ -57,11 +80,14 @@ impl<'a> Tensors<'a> {
             };
             dtypes.push((dtype, shape));
         }
-        let columns = dtypes.iter().all(|(dtype, shape)| shape.is_empty() && *dtype != Dtype::String);
+        let columns = dtypes
+            .iter()
+            .all(|(dtype, shape)| shape.is_empty() && !matches!(dtype, Dtype::String | Dtype::Bool));
         let all = || (0..fields.len()).collect();
         let inputs = match described.as_slice() {
-            [(name, datatype)] if fields.len() == 1 || columns => {
-                vec![Tensor { name: (*name).to_owned(), datatype: (*datatype).to_owned(), fields: all() }]
+            [Described { name, datatype, rank }] if fields.len() == 1 || columns => {
+                let (name, datatype) = ((*name).to_owned(), (*datatype).to_owned());
+                vec![Tensor { name, datatype, fields: all(), rank: *rank }]
             }
             [] if columns && fields.len() > 1 => {
                 let same = dtypes.windows(2).all(|pair| matches!(pair, [one, other] if one.0 == other.0));
@@ -70,13 +96,15 @@ impl<'a> Tensors<'a> {
                     name: "inputs".to_owned(),
                     datatype: datatype(common).to_owned(),
                     fields: all(),
+                    rank: None,
                 }]
             }
             _ => {
                 let tensor = |(index, (field, (dtype, _))): (usize, (&Field, &(Dtype, &[Dim])))| {
-                    let known = described.iter().find(|(name, _)| *name == field.name);
-                    let datatype = known.map_or(datatype(*dtype), |(_, datatype)| datatype);
-                    Tensor { name: field.name.clone(), datatype: datatype.to_owned(), fields: vec![index] }
+                    let known = described.iter().find(|described| described.name == field.name);
+                    let datatype = known.map_or(datatype(*dtype), |known| known.datatype).to_owned();
+                    let (name, rank) = (field.name.clone(), known.and_then(|known| known.rank));
+                    Tensor { name, datatype, fields: vec![index], rank }
                 };
                 fields.iter().zip(&dtypes).enumerate().map(tensor).collect()
             }
@@ -109,6 +137,10 @@ impl<'a> Tensors<'a> {
         } else {
             shape.unwrap_or_default()
         });
+        // A column of its own is often described as a matrix of one.
+        if tensor.rank == Some(axes.len() + 1) {
+            axes.push(1);
+        }
         Ok(json!({ "name": tensor.name, "datatype": tensor.datatype, "shape": axes, "data": data }))
     }
 }
@@ -117,7 +149,7 @@ impl Protocol for Tensors<'_> {
     fn at_once(&self) -> usize {
         let open = |field: &Field| field.shape.iter().any(|axis| matches!(axis, Dim::Symbol(_)));
         // Instances of different sizes make no tensor.
-        if self.manifest.inputs.iter().any(open) { 1 } else { 64 }
+        if self.manifest.inputs.iter().any(open) { 1 } else { INSTANCES }
     }
 
     fn body(&self, instances: &[Value]) -> anyhow::Result<String> {
@@ -128,7 +160,8 @@ impl Protocol for Tensors<'_> {
 
     fn predictions(&self, answer: Value, asked: usize) -> anyhow::Result<Vec<Value>> {
         let outputs = answer.get("outputs").and_then(Value::as_array);
-        let outputs = outputs.with_context(|| format!("expected {{\"outputs\": […]}}, got {answer}"))?;
+        let outputs = outputs
+            .with_context(|| format!("expected {{\"outputs\": […]}}, got {}", cut(&answer.to_string())))?;
         let fields = &self.manifest.outputs;
         let name = |output: &Value| output.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let mut columns = Vec::new();
@@ -147,7 +180,7 @@ impl Protocol for Tensors<'_> {
         if columns.is_empty() {
             let expected: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
             let got: Vec<String> = outputs.iter().map(name).collect();
-            bail!("expected outputs named {}, got {}", expected.join(", "), got.join(", "));
+            bail!("expected outputs named {}, got {}", expected.join(", "), cut(&got.join(", ")));
         }
         let prediction = |index: usize| {
             let value = |values: &[Value]| values.get(index).cloned().unwrap_or_default();
@@ -170,9 +203,11 @@ fn rows(output: &Value, field: &Field, asked: usize) -> anyhow::Result<Vec<Value
     let shape = shape.context("expected a shape of whole numbers")?;
     let [first, rest @ ..] = shape.as_slice() else { bail!("expected a shape with a batch axis, got []") };
     let width = rest.iter().try_fold(1usize, |product, axis| product.checked_mul(*axis));
-    let width = width.filter(|width| *first == asked && width.checked_mul(asked) == Some(data.len()));
-    let width = width.with_context(|| {
-        format!("expected {asked} predictions, got shape {shape:?} with {} values", data.len())
+    // Nothing of a size that the data doesn't have is made.
+    let whole = |width: &usize| *width > 0 && width.checked_mul(asked) == Some(data.len());
+    let width = width.filter(|width| *first == asked && whole(width)).with_context(|| {
+        let shape = cut(&format!("{shape:?}"));
+        format!("expected {asked} predictions, got shape {shape} with {} values", data.len())
     })?;
     let own: Option<Vec<usize>> = field
         .shape
@@ -264,14 +299,16 @@ mod tests {
                 json!([{ "name": name, "datatype": datatype, "shape": [2, 2], "data": [0.5, 1, 2, 3] }])
             );
         }
-        let two =
-            json!({ "inputs": [{ "name": "b", "datatype": "INT32" }, { "name": "a", "datatype": "FP32" }] });
+        let two = json!({ "inputs": [
+            { "name": "b", "datatype": "INT32", "shape": [-1, 1] },
+            { "name": "a", "datatype": "FP32", "shape": [-1] },
+        ] });
         let tensors = Tensors::of(&manifest, Some(&two)).expect("it has a form");
         assert_eq!(
             body(&tensors, instances),
             json!([
                 { "name": "a", "datatype": "FP32", "shape": [2], "data": [0.5, 2] },
-                { "name": "b", "datatype": "INT32", "shape": [2], "data": [1, 3] },
+                { "name": "b", "datatype": "INT32", "shape": [2, 1], "data": [1, 3] },
             ])
         );
     }
@@ -321,9 +358,25 @@ mod tests {
                 json!({ "outputs": [{ "name": "label", "shape": [3], "data": [1, 1, 1] }] }),
                 "output \"label\": expected 2 predictions, got shape [3] with 3 values",
             ),
+            (
+                json!({ "outputs": [{ "name": "label", "shape": [2, 1 << 60, 0], "data": [] }] }),
+                "output \"label\": expected 2 predictions, got shape [2, 1152921504606846976, 0] with 0 values",
+            ),
         ] {
             let error = format!("{:#}", tensors.predictions(answer, 2).expect_err(expected));
             assert_eq!(error, expected);
+        }
+    }
+
+    #[test]
+    fn an_instance_with_null_is_not_asked_for() {
+        for (instance, expected) in [
+            (json!([1, [2, 3]]), true),
+            (json!({ "a": "x" }), true),
+            (json!([1, null]), false),
+            (json!({ "a": [null] }), false),
+        ] {
+            assert_eq!(takes(&instance), expected, "{instance}");
         }
     }
 

@@ -100,7 +100,11 @@ pub fn archive(
         "annotations": &labels,
     });
     let mut image = blobs.add("application/vnd.oci.image.manifest.v1+json", image.to_string().into_bytes());
-    image["annotations"] = json!({"org.opencontainers.image.ref.name": name});
+    // Docker's newer store of images goes by a name with its registry.
+    let full =
+        if name.contains('/') { format!("docker.io/{name}") } else { format!("docker.io/library/{name}") };
+    image["annotations"] =
+        json!({"org.opencontainers.image.ref.name": name, "io.containerd.image.name": full});
     let index = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",

@@ -280,6 +280,10 @@ unsafe fn find<B: Bytes, const DEPTH: usize, const BRANCHES: usize>(
 /// # Safety
 ///
 /// The processor has the instructions of `B`.
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128")),
+    allow(dead_code, reason = "numbers look nothing up")
+)]
 #[inline(always)]
 unsafe fn find_packed<B: LookUp, const DEPTH: usize, const BRANCHES: usize>(
     branches: &[MaskBranch],
@@ -338,6 +342,10 @@ unsafe fn choose<B: Bytes>(ways: &[B], of: &mut [B]) {
 }
 
 /// Where the bytes of a level begin: it has one for each eight branches.
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128")),
+    allow(dead_code, reason = "numbers look nothing up")
+)]
 const fn first_byte(level: usize) -> usize {
     if level <= 3 { level } else { (1 << (level - 3)) + 2 }
 }

@@ -302,6 +302,7 @@ fn every_kernel_answers_as_the_definition_says() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "it has no threads")]
 fn any_number_of_threads_answers_to_the_same_bits() {
     let mut random = Random(7);
     for (depth, outputs, aggregate) in [
@@ -346,6 +347,7 @@ fn any_number_of_threads_answers_to_the_same_bits() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "it has no threads")]
 fn threads_are_used_where_there_is_work_for_them() {
     let worth = |threads, rows, trees| threads::allow(threads, || threads::worth(rows, trees));
     assert_eq!(threads::worth(usize::MAX, 1), 1, "without leave");

@@ -51,6 +51,10 @@ pub(super) trait Bytes: Copy {
 }
 
 /// Registers that look bytes up by bytes.
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128")),
+    allow(dead_code, reason = "numbers look nothing up")
+)]
 pub(super) trait LookUp: Bytes {
     /// The byte of `table` at each place; places are below 16.
     ///
@@ -62,6 +66,10 @@ pub(super) trait LookUp: Bytes {
 
 /// For 1, 2, 4 and 8 branches, the bit of each among those that [`Bytes::push`] put into a byte, the first one's the highest.
 /// It stands there once for each half of a long register.
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128")),
+    allow(dead_code, reason = "numbers look nothing up")
+)]
 pub(super) const BITS: [[u8; 32]; 4] = {
     let (mut bits, mut at) = ([[0; 32]; 4], 0);
     while at < 4 * 32 {
@@ -247,11 +255,14 @@ mod simd128 {
 pub(super) type Common = std::arch::wasm32::v128;
 
 /// Eight bytes in a number, where there are no registers of bytes.
-#[cfg(not(any(
-    target_arch = "x86_64",
-    target_arch = "aarch64",
-    all(target_family = "wasm", target_feature = "simd128")
-)))]
+#[cfg(any(
+    test,
+    not(any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        all(target_family = "wasm", target_feature = "simd128")
+    ))
+))]
 #[allow(unused_unsafe, reason = "numbers need none")]
 mod word {
     use super::{Bytes, MaskBranch, TILE, find};
@@ -287,3 +298,43 @@ mod word {
     all(target_family = "wasm", target_feature = "simd128")
 )))]
 pub(super) type Common = u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All pairs of bytes, and what each method is to make of them.
+    fn holds<B: Bytes>() {
+        let of = |register: B| {
+            let mut bytes = [0; TILE];
+            // SAFETY: long enough, and what the target always has.
+            unsafe { register.store(bytes.as_mut_ptr()) };
+            bytes[0]
+        };
+        let mask = |is: bool| if is { 255 } else { 0 };
+        for (x, y) in (0..=255u8).flat_map(|x| (0..=255u8).map(move |y| (x, y))) {
+            // SAFETY: what the target always has.
+            unsafe {
+                // A neighbour that carries or borrows would be seen.
+                let mut tile = [!x; TILE];
+                tile[0] = x;
+                let (a, b) = (B::load(tile.as_ptr()), B::splat(y));
+                assert_eq!(of(a.above(b)), mask(x as i8 > y as i8), "{x} above {y}");
+                assert_eq!(of(a.equal(b)), mask(x == y), "{x} equal {y}");
+                assert_eq!(of(a.and(b)), x & y);
+                for outcome in [0, 255] {
+                    let pushed = x.wrapping_mul(2).wrapping_add(outcome & 1);
+                    assert_eq!(of(a.push(B::splat(outcome))), pushed, "{x} and {outcome}");
+                    let chosen = if outcome == 0 { y } else { x };
+                    assert_eq!(of(B::splat(outcome).choose(a, b)), chosen);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_are_what_they_are_alone() {
+        holds::<Common>();
+        holds::<u64>();
+    }
+}
