@@ -141,7 +141,42 @@ fn build(ctx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn Inferen
         check_scan(node)?;
     }
     let (op, closures) = builder(ctx, node)?;
-    Ok((Box::new(Held { op, counted: false }), closures))
+    Ok((Box::new(Held { op, counted: false, axis: Axis::of(node) }), closures))
+}
+
+/// An axis that tract counts up to as it stands: one before the first is a number without end to it.
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    at: i64,
+    /// Axes that the outputs have beyond the input's
+    more: i64,
+}
+
+impl Axis {
+    /// That of the operators which do so.
+    fn of(node: &NodeProto) -> Option<Self> {
+        let more = match node.op_type.as_str() {
+            "LayerNormalization" | "RMSNormalization" => 0,
+            "OneHot" => 1,
+            _ => return None,
+        };
+        let at = node.attribute.iter().find(|attribute| attribute.name == "axis");
+        Some(Self { at: at.map_or(-1, |attribute| attribute.i), more })
+    }
+
+    /// # Errors
+    ///
+    /// Where a shape that is known hasn't got it.
+    fn check(&self, inputs: &[&InferenceFact], outputs: &[&InferenceFact]) -> TractResult<()> {
+        let input = inputs.iter().take(1).map(|fact| (fact, self.more));
+        for (fact, more) in input.chain(outputs.iter().map(|fact| (fact, 0))) {
+            if let Some(rank) = fact.shape.rank().concretize() {
+                let (at, rank) = (self.at, rank + more);
+                ensure!((-rank..rank).contains(&at), "expected an axis of {rank}, got {at}");
+            }
+        }
+        Ok(())
+    }
 }
 
 /// tract takes the inputs that a Scan goes through from those of its body, and adds as many states as are left: below zero there
@@ -166,6 +201,13 @@ struct Held {
     op: Box<dyn InferenceOp>,
     /// Whether its constant value was taken off [`LEFT`]
     counted: bool,
+    axis: Option<Axis>,
+}
+
+impl Held {
+    fn check(&self, inputs: &[&InferenceFact], outputs: &[&InferenceFact]) -> TractResult<()> {
+        self.axis.map_or(Ok(()), |axis| axis.check(inputs, outputs))
+    }
 }
 
 impl PartialEq for Held {
@@ -211,6 +253,7 @@ impl InferenceOp for Held {
         outputs: TVec<&InferenceFact>,
         observed: TVec<&InferenceFact>,
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
+        self.check(&inputs, &outputs)?;
         let inferred = self.op.infer_facts(inputs.clone(), outputs.clone(), observed.clone());
         let inferred = inferred.context("Infering facts")?;
         if inferred.0.is_empty() {
@@ -236,6 +279,7 @@ impl InferenceOp for Held {
         outputs: TVec<&InferenceFact>,
         observed: TVec<&InferenceFact>,
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
+        self.check(&inputs, &outputs)?;
         self.op.infer_facts(inputs, outputs, observed)
     }
 

@@ -260,7 +260,19 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
         ),
         info(12, "last", 1, &dims(&[1, 3])),
     ];
+    let axis = |operator: &str, at: i64| {
+        let at = [field(1, "axis"), number(3, at), number(20, 2)].concat();
+        [
+            info(11, "x", 1, &[]),
+            info(11, "scale", 1, &dims(&[3])),
+            node(operator, &["x", "scale"], "y", &[at]),
+            info(12, "y", 1, &[]),
+        ]
+    };
     let cases = [
+        ("a norm over an axis before the first", onnx(&axis("LayerNormalization", -1))),
+        ("a norm over an axis beyond the last", onnx(&axis("LayerNormalization", 1 << 40))),
+        ("a root mean square over an axis before the first", onnx(&axis("RMSNormalization", -1))),
         ("a scan of more inputs than there are", onnx(&scan)),
         ("a filled constant", constant("ConstantOfShape", &[(7, &[2], i64s(&huge))])),
         ("an expanded constant", constant("Expand", &[(1, &[1], one()), (7, &[2], i64s(&huge))])),
