@@ -359,7 +359,7 @@ mod tests {
                 "output \"label\": expected 2 predictions, got shape [3] with 3 values",
             ),
             (
-                json!({ "outputs": [{ "name": "label", "shape": [2, 1 << 60, 0], "data": [] }] }),
+                json!({ "outputs": [{ "name": "label", "shape": [2, 1u64 << 60, 0], "data": [] }] }),
                 "output \"label\": expected 2 predictions, got shape [2, 1152921504606846976, 0] with 0 values",
             ),
         ] {
