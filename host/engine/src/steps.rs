@@ -157,7 +157,7 @@ pub(crate) enum Rehearsal {
 
 /// The most bytes of zeros that a graph is tried with. What its nodes make of them is watched; these, and what a part that is
 /// planned at that moment copies of them, are not.
-const REHEARSAL_BYTES: usize = 8 << 20;
+const REHEARSAL_BYTES: usize = 5 << 20;
 
 /// A file that declares another dtype than its graph computes contradicts itself.
 pub(crate) fn declared(tensor: Tensor, info: &TensorInfo) -> Result<Tensor, Error> {

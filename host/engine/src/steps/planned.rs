@@ -211,6 +211,11 @@ impl Planned {
     }
 
     fn build(&self, shared: &Shared, inputs: &[Tensor], bound: fn(&Tensor) -> bool) -> TractResult<Built> {
+        // What is bound is worked out while the plan is made.
+        for node in &self.nodes {
+            let known = inputs.iter().filter(|tensor| bound(tensor)).map(Tensor::as_tract);
+            hold::ask(node, known.chain(self.constants.iter().map(|(_, tensor)| tensor.as_tract())))?;
+        }
         let mut graph =
             GraphProto { node: self.nodes.clone(), name: "step".to_owned(), ..GraphProto::default() };
         for (name, tensor) in &self.constants {
