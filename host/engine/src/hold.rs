@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::cnn::Deconv;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::internal::*;
 
@@ -408,7 +409,7 @@ fn product(tensor: &Tensor) -> f64 {
 }
 
 /// Refuses a graph that asks for a huge constant, or for a value that no machine holds: tract plans a kernel for it
-/// point by point.
+/// point by point. The bias of a transposed convolution counts too: tract repeats it for every pixel of the output.
 ///
 /// # Errors
 ///
@@ -417,6 +418,9 @@ pub(crate) fn check(model: &TypedModel) -> TractResult<()> {
     for node in model.nodes.iter().filter(|node| !node.op_is::<Const>()) {
         let made = output_bytes(node, &SymbolValues::default()) as u64;
         ensure!(made <= MOST_BYTES, "node {:?}: expected a value of at most {MOST_BYTES} bytes", node.name);
+        if node.op_is::<Deconv>() && node.outputs[0].fact.shape.as_concrete().is_some() {
+            take(made as usize).with_context(|| format!("node {:?}", node.name))?;
+        }
         let facts = model.node_input_facts(node.id)?;
         let constants = facts.iter().map(|fact| fact.konst.as_ref()).collect::<Option<TVec<_>>>();
         let Some(inputs) = constants.filter(|inputs| !inputs.is_empty()) else { continue };

@@ -226,6 +226,14 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
         node("Conv", &["x", "w"], "y", &[pads.concat()]),
         info(12, "y", 1, &[]),
     ];
+    let strides = [field(1, "strides"), [1 << 24, 2].map(|stride| number(8, stride)).concat(), number(20, 7)];
+    let transposed = [
+        info(11, "x", 1, &dims(&[1, 8, 4, 4])),
+        initializer("w", 1, &[8, 4, 2, 2], &one().repeat(8 * 4 * 2 * 2)),
+        node("ConvTranspose", &["x", "w"], "z", &[strides.concat()]),
+        node("NonZero", &["z"], "y", &[]),
+        info(12, "y", 7, &[]),
+    ];
     let unread = [
         info(11, "x", 1, &dims(&[1 << 20, 10])),
         initializer("c", 1, &[1], &one()),
@@ -301,6 +309,7 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
         ("an input of 42 MB that nothing reads", onnx(&unread)),
         ("an endless input", unary("NonZero", 1, &dims(&[i64::MAX, i64::MAX]))),
         ("a wide border", onnx(&convolution)),
+        ("a transposed convolution of wide strides", onnx(&transposed)),
         ("a node without inputs", onnx(&[nothing("Scaler"), info(12, "y", 1, &[])])),
         ("many nodes", chain("Abs", 4_000)),
         ("more nodes", chain("Abs", 40_000)),
