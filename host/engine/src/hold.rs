@@ -5,6 +5,8 @@
 //! and a graph in which a constant is known to be huge is refused. [`within`] says how much all of them may take, and
 //! what a rehearsal ([`Plan`](crate::plan::Plan), [`Steps`](crate::steps::Steps)) may.
 
+mod counts;
+
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -15,6 +17,8 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::Deconv;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::internal::*;
+
+use counts::Counts;
 
 /// Bytes of a value up to which it is worked out at load, whatever the size of what it is made of.
 const FEW_BYTES: usize = 4 << 20;
@@ -138,62 +142,9 @@ fn inner(operators: &OnnxOpRegister) -> &'static HashMap<String, Builder> {
 fn build(ctx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let builder = inner(&ctx.framework.op_register).get(&node.op_type);
     let builder = builder.with_context(|| format!("operator {} is not known", node.op_type))?;
-    if node.op_type == "Scan" {
-        check_scan(node)?;
-    }
+    let counts = Counts::of(node)?;
     let (op, closures) = builder(ctx, node)?;
-    Ok((Box::new(Held { op, counted: false, axis: Axis::of(node) }), closures))
-}
-
-/// An axis that tract counts up to as it stands: one before the first is a number without end to it.
-#[derive(Clone, Copy, Debug)]
-struct Axis {
-    at: i64,
-    /// Axes that the outputs have beyond the input's
-    more: i64,
-}
-
-impl Axis {
-    /// That of the operators which do so.
-    fn of(node: &NodeProto) -> Option<Self> {
-        let more = match node.op_type.as_str() {
-            "LayerNormalization" | "RMSNormalization" => 0,
-            "OneHot" => 1,
-            _ => return None,
-        };
-        let at = node.attribute.iter().find(|attribute| attribute.name == "axis");
-        Some(Self { at: at.map_or(-1, |attribute| attribute.i), more })
-    }
-
-    /// # Errors
-    ///
-    /// Where a shape that is known hasn't got it.
-    fn check(&self, inputs: &[&InferenceFact], outputs: &[&InferenceFact]) -> TractResult<()> {
-        let input = inputs.iter().take(1).map(|fact| (fact, self.more));
-        for (fact, more) in input.chain(outputs.iter().map(|fact| (fact, 0))) {
-            if let Some(rank) = fact.shape.rank().concretize() {
-                let (at, rank) = (self.at, rank + more);
-                ensure!((-rank..rank).contains(&at), "expected an axis of {rank}, got {at}");
-            }
-        }
-        Ok(())
-    }
-}
-
-/// tract takes the inputs that a Scan goes through from those of its body, and adds as many states as are left: below zero there
-/// is no end to them.
-fn check_scan(node: &NodeProto) -> TractResult<()> {
-    let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name);
-    let Some(body) = attribute("body").and_then(|body| body.g.as_ref()) else { return Ok(()) };
-    let scanned = attribute("num_scan_inputs").map_or(0, |scanned| scanned.i);
-    let states = usize::try_from(scanned).ok().and_then(|scanned| body.input.len().checked_sub(scanned));
-    ensure!(
-        states.is_some_and(|states| states <= body.output.len()),
-        "Scan: expected num_scan_inputs of a body with {} inputs and {} outputs, got {scanned}",
-        body.input.len(),
-        body.output.len()
-    );
-    Ok(())
+    Ok((Box::new(Held { op, counted: false, counts }), closures))
 }
 
 /// An operator of tract or ours, whose value is not worked out where that takes too much.
@@ -202,13 +153,7 @@ struct Held {
     op: Box<dyn InferenceOp>,
     /// Whether its constant value was taken off [`LEFT`]
     counted: bool,
-    axis: Option<Axis>,
-}
-
-impl Held {
-    fn check(&self, inputs: &[&InferenceFact], outputs: &[&InferenceFact]) -> TractResult<()> {
-        self.axis.map_or(Ok(()), |axis| axis.check(inputs, outputs))
-    }
+    counts: Counts,
 }
 
 impl PartialEq for Held {
@@ -254,7 +199,7 @@ impl InferenceOp for Held {
         outputs: TVec<&InferenceFact>,
         observed: TVec<&InferenceFact>,
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
-        self.check(&inputs, &outputs)?;
+        self.counts.check(&inputs, &outputs)?;
         let inferred = self.op.infer_facts(inputs.clone(), outputs.clone(), observed.clone());
         let inferred = inferred.context("Infering facts")?;
         if inferred.0.is_empty() {
@@ -280,7 +225,7 @@ impl InferenceOp for Held {
         outputs: TVec<&InferenceFact>,
         observed: TVec<&InferenceFact>,
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
-        self.check(&inputs, &outputs)?;
+        self.counts.check(&inputs, &outputs)?;
         self.op.infer_facts(inputs, outputs, observed)
     }
 

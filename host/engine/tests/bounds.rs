@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod counting;
+mod protobuf;
 
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
 use ampoule_engine::{Graph, LoadOptions, compact};
-use counting::bounded;
+use counting::{bounded, watch};
+use protobuf::{dims, field, i64s, info, initializer, node, number};
 
 /// Whether `bytes` are a model, in their own form and the compact one.
 fn loads(title: &str, bytes: &[u8]) -> bool {
@@ -131,54 +133,8 @@ fn loading_takes_no_more_than_the_file_accounts_for() {
     }
 }
 
-/// Protobuf, by hand: a field of bytes or text, or of a message's own fields.
-fn field(number: u64, part: impl AsRef<[u8]>) -> Vec<u8> {
-    let part = part.as_ref();
-    [varint(number << 3 | 2), varint(part.len() as u64), part.to_vec()].concat()
-}
-
-fn number(number: u64, value: i64) -> Vec<u8> {
-    [varint(number << 3), varint(value as u64)].concat()
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value > 0x7f {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
-}
-
-/// The field numbers of `onnx.proto`: an input or output in f32 (1) or i64 (7) of `dims`, which are fields of a shape.
-fn info(at: u64, name: &str, dtype: i64, dims: &[Vec<u8>]) -> Vec<u8> {
-    let shape = field(2, dims.iter().map(|dim| field(1, dim)).collect::<Vec<_>>().concat());
-    let tensor = field(1, [number(1, dtype), shape].concat());
-    field(at, [field(1, name), field(2, tensor)].concat())
-}
-
-fn dims(dims: &[i64]) -> Vec<Vec<u8>> {
-    dims.iter().map(|dim| number(1, *dim)).collect()
-}
-
-fn initializer(name: &str, dtype: i64, dims: &[i64], raw: &[u8]) -> Vec<u8> {
-    let dims = dims.iter().map(|dim| number(1, *dim)).collect::<Vec<_>>().concat();
-    field(5, [dims, number(2, dtype), field(8, name), field(9, raw)].concat())
-}
-
-fn node(operator: &str, inputs: &[&str], output: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
-    let inputs = inputs.iter().map(|name| field(1, name)).collect::<Vec<_>>().concat();
-    let attributes = attributes.iter().map(|attribute| field(5, attribute)).collect::<Vec<_>>().concat();
-    field(1, [inputs, field(2, output), field(4, operator), attributes].concat())
-}
-
 fn onnx(graph: &[Vec<u8>]) -> Vec<u8> {
     [number(1, 8), field(7, graph.concat()), field(8, number(2, 17))].concat()
-}
-
-fn i64s(values: &[i64]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// A graph of one operator over constants, which a planner works out at load.
@@ -197,6 +153,7 @@ fn constant(operator: &str, constants: &[(i64, &[i64], Vec<u8>)]) -> Vec<u8> {
 
 #[test]
 fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
+    watch();
     let _counting = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
     let one = || 1f32.to_le_bytes().to_vec();
     let huge = [1i64 << 20, 1 << 20];
@@ -268,6 +225,23 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
         ),
         info(12, "last", 1, &dims(&[1, 3])),
     ];
+    // Of floats and integers that are declared so.
+    let binary = |operator: &str, shapes: [&[i64]; 2], attributes: &[Vec<u8>]| {
+        onnx(&[
+            info(11, "x", 1, &dims(shapes[0])),
+            info(11, "i", 7, &dims(shapes[1])),
+            node(operator, &["x", "i"], "y", attributes),
+            info(12, "y", 1, &[]),
+        ])
+    };
+    let flag = |name: &str| [field(1, name), number(3, 1), number(20, 2)].concat();
+    let back = [
+        info(11, "x", 1, &dims(&[1, 5, 2])),
+        initializer("n", 7, &[], &i64s(&[1 << 40])),
+        node("DFT", &["x", "n"], "y", &[flag("inverse"), flag("onesided")]),
+        info(12, "y", 1, &[]),
+    ];
+    let far = [field(1, "axis"), number(3, 1 << 40), number(20, 2)].concat();
     let axis = |operator: &str, at: i64| {
         let at = [field(1, "axis"), number(3, at), number(20, 2)].concat();
         [
@@ -282,6 +256,41 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
         ("a norm over an axis beyond the last", onnx(&axis("LayerNormalization", 1 << 40))),
         ("a root mean square over an axis before the first", onnx(&axis("RMSNormalization", -1))),
         ("a scan of more inputs than there are", onnx(&scan)),
+        ("a long signal of a short spectrum", onnx(&back)),
+        ("a spectrum of a scalar", unary("DFT", 1, &[])),
+        ("a product with packed weights of a scalar", binary("MatMulNBits", [&[], &[4]], &[])),
+        ("a grid for a scalar", binary("GridSample", [&[], &[]], &[])),
+        ("a grid for a row", binary("GridSample", [&[3], &[3]], &[])),
+        ("parts by a scalar", binary("GatherND", [&[3], &[]], &[])),
+        ("a product of scalars", binary("MatMulInteger", [&[], &[]], &[])),
+        ("a shape of many dims", unary("ConstantOfShape", 7, &dims(&[1 << 40]))),
+        ("a shape of as many dims as there are", unary("ConstantOfShape", 7, &dims(&[1 << 62]))),
+        ("a new shape of many dims", binary("Reshape", [&[3], &[1 << 40]], &[])),
+        ("expanded to many dims", binary("Expand", [&[3], &[1 << 40]], &[])),
+        ("tiled in many dims", binary("Tile", [&[3], &[1 << 40]], &[])),
+        ("resized in many dims", binary("Upsample", [&[3], &[1 << 40]], &[])),
+        ("parts along an axis beyond the last", binary("Gather", [&[3], &[3]], &[far.clone()])),
+        ("elements along an axis beyond the last", binary("GatherElements", [&[3], &[3]], &[far.clone()])),
+        ("the largest along an axis beyond the last", binary("TopK", [&[3], &[1]], &[far.clone()])),
+        ("halves along an axis beyond the last", binary("Split", [&[4], &[2]], &[far.clone()])),
+        ("those chosen along an axis beyond the last", binary("Compress", [&[4], &[4]], &[far.clone()])),
+        ("joined along an axis beyond the last", binary("Concat", [&[4], &[4]], &[far.clone()])),
+        (
+            "two dims, split beyond the last",
+            onnx(&[
+                info(11, "x", 1, &dims(&[4])),
+                node("Flatten", &["x"], "y", &[far.clone()]),
+                info(12, "y", 1, &[]),
+            ]),
+        ),
+        (
+            "a softmax beyond the last axis",
+            onnx(&[
+                info(11, "x", 1, &dims(&[4])),
+                node("Softmax", &["x"], "y", &[far.clone()]),
+                info(12, "y", 1, &[]),
+            ]),
+        ),
         ("a filled constant", constant("ConstantOfShape", &[(7, &[2], i64s(&huge))])),
         ("an expanded constant", constant("Expand", &[(1, &[1], one()), (7, &[2], i64s(&huge))])),
         ("a tiled constant", constant("Tile", &[(1, &[1, 1], one()), (7, &[2], i64s(&huge))])),

@@ -1,6 +1,7 @@
 //! How much memory an act takes at most: an allocator that counts, for tests and fuzz targets.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Does `act`, which may have eight times `bytes` and 64 MB in use at one time. Where it takes far more, the process ends
@@ -26,6 +27,22 @@ fn end(size: usize) -> ! {
     let backtrace = std::backtrace::Backtrace::force_capture();
     eprintln!("{size} bytes more are too many:\n{backtrace}");
     std::process::abort()
+}
+
+/// Lets a panic of the engine's own end the process, whoever would catch it; nothing is said of those that tract has, which
+/// the engine catches and answers with an error.
+pub fn watch() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let file = panic.location().map_or("", |location| location.file());
+            if ["engine/src/", "engine/tests/", "engine/fuzz/"].iter().any(|own| file.contains(own)) {
+                print(panic);
+                std::process::abort();
+            }
+        }));
+    });
 }
 
 /// Counts the bytes in use, and the most there were.

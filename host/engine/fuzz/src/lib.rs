@@ -13,10 +13,8 @@ pub mod onnx;
 mod random;
 pub mod ubjson;
 
-use std::sync::Once;
-
 use ampoule_engine::{Dim, Dtype, Graph, LoadOptions, Tensor, compact};
-use counting::bounded;
+use counting::{bounded, watch};
 pub use random::Random;
 
 /// A booster in a library's file or in the compact form: what loads also answers, and alike in both forms.
@@ -72,19 +70,4 @@ fn answer(graph: &Graph) -> Vec<Vec<u8>> {
         }
     }
     answers
-}
-
-/// libFuzzer's hook ends the process at any panic; this one at the engine's own.
-fn watch() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let print = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            let file = panic.location().map_or("", |location| location.file());
-            if file.contains("engine/src/") || file.contains("engine/fuzz/") || file.contains("counting") {
-                // Prints and ends the process, so that libFuzzer keeps the bytes.
-                print(panic);
-            }
-        }));
-    });
 }

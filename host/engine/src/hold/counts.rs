@@ -1,0 +1,158 @@
+//! [`Counts`]: axes, ranks and sizes with which tract counts as they stand. One below zero has no end to it, for each of very
+//! many there would be memory, and dims that a picture doesn't have are read from wherever they would lie.
+
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+/// The most dims of a tensor: more than exporters write.
+const MOST: i64 = 64;
+
+/// The most elements of a window: tract lists each.
+const WINDOW: i64 = 1 << 18;
+
+/// The longest table.
+const LENGTH: i64 = 1 << 20;
+
+/// The widest border: tract tries each place of a window that reaches into one.
+const BORDER: u64 = 1 << 24;
+
+/// What is asked of the shapes around a node, as far as they are known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counts {
+    axis: Option<Axis>,
+    fewest: Option<Fewest>,
+    /// Inputs with an element for each dim of the output
+    sizes: &'static [usize],
+    /// An input whose value is how long a table is
+    length: Option<usize>,
+}
+
+/// An axis that a loop goes up to.
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    at: i64,
+    /// Axes that the outputs have beyond the input's
+    more: i64,
+}
+
+/// How many dims some of its inputs and outputs have at least.
+#[derive(Clone, Copy, Debug)]
+struct Fewest {
+    dims: i64,
+    inputs: &'static [usize],
+    outputs: bool,
+}
+
+impl Counts {
+    /// # Errors
+    ///
+    /// The node has an axis that no tensor has, a window of very many elements, a border that is very wide, an order of axes that
+    /// is none, or a loop with more inputs than its body.
+    pub(super) fn of(node: &NodeProto) -> TractResult<Self> {
+        for attribute in &node.attribute {
+            if attribute.name.contains("axis") || attribute.name.contains("axes") {
+                let far = attribute.ints.iter().chain([&attribute.i]).find(|at| !(-MOST..MOST).contains(at));
+                ensure!(far.is_none(), "{}: expected one of {MOST} axes, got {far:?}", attribute.name);
+            }
+        }
+        let ints = |name: &str| {
+            let named = node.attribute.iter().find(|attribute| attribute.name == name);
+            named.map_or(&[][..], |attribute| attribute.ints.as_slice())
+        };
+        let window = ints("kernel_shape").iter().try_fold(1i64, |size, dim| size.checked_mul(*dim));
+        ensure!(
+            window.is_some_and(|window| window <= WINDOW),
+            "kernel_shape: expected a window of at most {WINDOW} elements, got {:?}",
+            ints("kernel_shape")
+        );
+        ensure!(
+            ints("pads").iter().all(|pad| pad.unsigned_abs() <= BORDER),
+            "pads: expected at most {BORDER}, got {:?}",
+            ints("pads")
+        );
+        let mut order = ints("perm").to_vec();
+        order.sort_unstable();
+        ensure!(
+            order.iter().zip(0..).all(|(axis, at)| *axis == at),
+            "perm: expected each axis once, got {:?}",
+            ints("perm")
+        );
+        if node.op_type == "Scan" {
+            check_scan(node)?;
+        }
+        let axis = match node.op_type.as_str() {
+            "LayerNormalization" | "RMSNormalization" => Some(0),
+            "OneHot" => Some(1),
+            _ => None,
+        };
+        let at = node.attribute.iter().find(|attribute| attribute.name == "axis");
+        let axis = axis.map(|more| Axis { at: at.map_or(-1, |attribute| attribute.i), more });
+        let fewest = |dims, inputs, outputs| Some(Fewest { dims, inputs, outputs });
+        let fewest = match node.op_type.as_str() {
+            "DFT" | "MatMulNBits" => fewest(1, &[0], true),
+            "GridSample" => fewest(2, &[0, 1], true),
+            "GatherND" => fewest(1, &[1], false),
+            "BatchNormalization" | "GroupNormalization" | "InstanceNormalization" | "LRN" => {
+                fewest(2, &[0], true)
+            }
+            "GlobalAveragePool" | "GlobalLpPool" | "GlobalMaxPool" => fewest(2, &[0], true),
+            "AveragePool" | "LpPool" | "MaxPool" => fewest(3, &[0], true),
+            "Conv" | "ConvInteger" | "ConvTranspose" => fewest(3, &[0, 1], true),
+            "QLinearConv" => fewest(3, &[0, 3], true),
+            _ => None,
+        };
+        let sizes: &[usize] = match node.op_type.as_str() {
+            "ConstantOfShape" => &[0],
+            "Expand" | "Reshape" | "Tile" | "Upsample" => &[1],
+            "Resize" => &[1, 2, 3],
+            _ => &[],
+        };
+        let length = (node.op_type == "DFT").then_some(1);
+        Ok(Self { axis, fewest, sizes, length })
+    }
+
+    /// # Errors
+    ///
+    /// A shape that is known is none that tract can count with.
+    pub(super) fn check(&self, inputs: &[&InferenceFact], outputs: &[&InferenceFact]) -> TractResult<()> {
+        let rank = |fact: &InferenceFact| fact.shape.rank().concretize();
+        if let Some(Axis { at, more }) = self.axis {
+            let input = inputs.iter().take(1).map(|fact| (fact, more));
+            for (fact, more) in input.chain(outputs.iter().map(|fact| (fact, 0))) {
+                let Some(rank) = rank(fact).map(|rank| rank + more) else { continue };
+                ensure!((-rank..rank).contains(&at), "expected an axis of {rank}, got {at}");
+            }
+        }
+        if let Some(fewest) = self.fewest {
+            let inputs = fewest.inputs.iter().filter_map(|input| inputs.get(*input));
+            for rank in inputs.chain(outputs.iter().filter(|_| fewest.outputs)).filter_map(|fact| rank(fact))
+            {
+                ensure!(rank >= fewest.dims, "expected {} dims or more, got {rank}", fewest.dims);
+            }
+        }
+        if let Some(value) = self.length.and_then(|at| inputs.get(at)?.value.concretize()) {
+            let length = value.cast_to_scalar::<i64>()?;
+            ensure!(length <= LENGTH, "expected a length of at most {LENGTH}, got {length}");
+        }
+        for fact in self.sizes.iter().filter_map(|input| inputs.get(*input)) {
+            let dims = fact.shape.dim(0).and_then(|dim| dim.concretize()).and_then(|dim| dim.to_i64().ok());
+            ensure!(dims.is_none_or(|dims| dims <= MOST), "expected at most {MOST} dims, got {dims:?}");
+        }
+        Ok(())
+    }
+}
+
+/// tract takes the inputs that a Scan goes through from those of its body, and adds as many states as are left.
+fn check_scan(node: &NodeProto) -> TractResult<()> {
+    let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name);
+    let Some(body) = attribute("body").and_then(|body| body.g.as_ref()) else { return Ok(()) };
+    let scanned = attribute("num_scan_inputs").map_or(0, |scanned| scanned.i);
+    let states = usize::try_from(scanned).ok().and_then(|scanned| body.input.len().checked_sub(scanned));
+    ensure!(
+        states.is_some_and(|states| states <= body.output.len()),
+        "Scan: expected num_scan_inputs of a body with {} inputs and {} outputs, got {scanned}",
+        body.input.len(),
+        body.output.len()
+    );
+    Ok(())
+}
