@@ -263,6 +263,16 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
         ("a grid for a row", binary("GridSample", [&[3], &[3]], &[])),
         ("parts by a scalar", binary("GatherND", [&[3], &[]], &[])),
         ("a product of scalars", binary("MatMulInteger", [&[], &[]], &[])),
+        (
+            "split by very many",
+            onnx(&[
+                info(11, "x", 1, &dims(&[256, 256])),
+                node("Split", &["x", "x"], "z", &[]),
+                node("NonZero", &["z"], "y", &[]),
+                info(12, "y", 7, &[]),
+            ]),
+        ),
+        ("a sum along very many axes", binary("ReduceSum", [&[4], &[1 << 16]], &[])),
         ("a shape of many dims", unary("ConstantOfShape", 7, &dims(&[1 << 40]))),
         ("a shape of as many dims as there are", unary("ConstantOfShape", 7, &dims(&[1 << 62]))),
         ("a new shape of many dims", binary("Reshape", [&[3], &[1 << 40]], &[])),

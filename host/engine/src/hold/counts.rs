@@ -21,10 +21,12 @@ const BORDER: u64 = 1 << 24;
 pub(super) struct Counts {
     axis: Option<Axis>,
     fewest: Option<Fewest>,
-    /// Inputs with an element for each dim of the output
+    /// Inputs with an element for each dim, or some of them
     sizes: &'static [usize],
-    /// An input whose value is how long a table is
-    length: Option<usize>,
+    /// Inputs whose value is how long a table is
+    lengths: &'static [usize],
+    /// The outputs, where the second input has an element for each
+    parts: Option<usize>,
 }
 
 /// An axis that a loop goes up to.
@@ -103,12 +105,20 @@ impl Counts {
         };
         let sizes: &[usize] = match node.op_type.as_str() {
             "ConstantOfShape" => &[0],
-            "Expand" | "Reshape" | "Tile" | "Upsample" => &[1],
+            "Expand" | "Reshape" | "Squeeze" | "Tile" | "Unsqueeze" | "Upsample" => &[1],
+            "Pad" => &[1, 3],
             "Resize" => &[1, 2, 3],
+            "Slice" => &[1, 2, 3, 4],
+            name if name.starts_with("Reduce") => &[1],
             _ => &[],
         };
-        let length = (node.op_type == "DFT").then_some(1);
-        Ok(Self { axis, fewest, sizes, length })
+        let lengths: &[usize] = match node.op_type.as_str() {
+            "DFT" => &[1],
+            "MelWeightMatrix" => &[0, 1],
+            _ => &[],
+        };
+        let parts = (node.op_type == "Split").then_some(node.output.len());
+        Ok(Self { axis, fewest, sizes, lengths, parts })
     }
 
     /// # Errors
@@ -130,16 +140,26 @@ impl Counts {
                 ensure!(rank >= fewest.dims, "expected {} dims or more, got {rank}", fewest.dims);
             }
         }
-        if let Some(value) = self.length.and_then(|at| inputs.get(at)?.value.concretize()) {
+        for value in self.lengths.iter().filter_map(|input| inputs.get(*input)?.value.concretize()) {
             let length = value.cast_to_scalar::<i64>()?;
             ensure!(length <= LENGTH, "expected a length of at most {LENGTH}, got {length}");
         }
+        if let (Some(parts), Some(elements)) = (self.parts, inputs.get(1).and_then(|fact| elements(fact))) {
+            ensure!(elements == parts as i64, "expected {parts} parts, got {elements}");
+        }
         for fact in self.sizes.iter().filter_map(|input| inputs.get(*input)) {
-            let dims = fact.shape.dim(0).and_then(|dim| dim.concretize()).and_then(|dim| dim.to_i64().ok());
+            let dims = elements(fact);
             ensure!(dims.is_none_or(|dims| dims <= MOST), "expected at most {MOST} dims, got {dims:?}");
         }
         Ok(())
     }
+}
+
+/// How many there are, as far as dims are known.
+fn elements(fact: &InferenceFact) -> Option<i64> {
+    let dims = fact.shape.dims().filter_map(|dim| dim.concretize()?.to_i64().ok());
+    // Of a scalar, and of what has no dim that is known, there is nothing to say.
+    dims.reduce(|elements, dim| elements.saturating_mul(dim))
 }
 
 /// tract takes the inputs that a Scan goes through from those of its body, and adds as many states as are left.

@@ -17,6 +17,9 @@ pub(super) fn find(operator: &str) -> Option<Kernel> {
     })
 }
 
+/// The most elements of a window, each of which is listed.
+const MOST_TAPS: usize = 1 << 20;
+
 /// A window's size and how it moves, by axis.
 struct Window {
     kernel: Vec<i64>,
@@ -84,8 +87,11 @@ impl Window {
         (0..dims.len()).map(one).collect()
     }
 
-    fn taps(&self) -> Vec<Vec<usize>> {
-        indices(&self.kernel.iter().map(|&n| n as usize).collect::<Vec<_>>()).collect()
+    fn taps(&self) -> TractResult<Vec<Vec<usize>>> {
+        let kernel: Vec<usize> = self.kernel.iter().map(|&n| n as usize).collect();
+        let size = volume(&kernel)?;
+        ensure!(size <= MOST_TAPS, "expected a window of at most {MOST_TAPS} elements, got {size}");
+        Ok(indices(&kernel).collect())
     }
 }
 
@@ -96,7 +102,7 @@ fn lp_pool(call: &Call) -> TractResult<Vec<Tensor>> {
     let window = Window::of(call, call.ints("kernel_shape").context("expected a kernel shape")?, dims)?;
     let counts = window.counts(dims, call.int("ceil_mode", 0) != 0)?;
     let p = call.int("p", 2) as f64;
-    let (values, own, taps) = (x.f64s()?, strides(dims), window.taps());
+    let (values, own, taps) = (x.f64s()?, strides(dims), window.taps()?);
     let size: usize = dims.iter().product();
     let shape = [outer, &counts].concat();
     let mut pooled = Vec::with_capacity(volume(&shape)?);
@@ -151,7 +157,7 @@ fn col2im(call: &Call) -> TractResult<Vec<Tensor>> {
         call.input(1)?.i64s()?.iter().map(|&dim| usize::try_from(dim)).collect::<Result<_, _>>()?;
     let window = Window::of(call, call.input(2)?.i64s()?, &dims)?;
     let counts = window.counts(&dims, false)?;
-    let (taps, own) = (window.taps(), strides(&dims));
+    let (taps, own) = (window.taps()?, strides(&dims));
     let &[batch, rows, columns] = x.shape() else { bail!("expected three axes, got {:?}", x.shape()) };
     let windows: usize = counts.iter().product();
     ensure!(columns == windows, "expected {windows} windows, got {columns}");
