@@ -14,14 +14,20 @@ use std::sync::OnceLock;
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::array::CumSum;
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cnn::Deconv;
 use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_core::ops::logic::Iff;
 use tract_onnx::tract_hir::internal::*;
 
 use counts::Counts;
 
 /// Bytes of a value up to which it is worked out at load, whatever the size of what it is made of.
 const FEW_BYTES: usize = 4 << 20;
+
+/// Bytes for each place along an axis that is resized: what it is made of, and how much of each.
+const RESIZED_BYTES: usize = 64;
 
 /// Bytes of a node's outputs beyond which a graph is refused, where every open dim is 2: a terabyte.
 const MOST_BYTES: u64 = 1 << 40;
@@ -354,7 +360,7 @@ fn product(tensor: &Tensor) -> f64 {
 }
 
 /// Refuses a graph that asks for a huge constant, or for a value that no machine holds: tract plans a kernel for it
-/// point by point. The bias of a transposed convolution counts too: tract repeats it for every pixel of the output.
+/// point by point. What it repeats for every element of an output while it optimises counts too, and the tables for resizing.
 ///
 /// # Errors
 ///
@@ -363,16 +369,37 @@ pub(crate) fn check(model: &TypedModel) -> TractResult<()> {
     for node in model.nodes.iter().filter(|node| !node.op_is::<Const>()) {
         let made = output_bytes(node, &SymbolValues::default()) as u64;
         ensure!(made <= MOST_BYTES, "node {:?}: expected a value of at most {MOST_BYTES} bytes", node.name);
-        if node.op_is::<Deconv>() && node.outputs[0].fact.shape.as_concrete().is_some() {
-            take(made as usize).with_context(|| format!("node {:?}", node.name))?;
-        }
         let facts = model.node_input_facts(node.id)?;
+        if let Some(dims) = node.outputs[0].fact.shape.as_concrete() {
+            let bytes = if node.op.name() == "Resize" {
+                dims.iter().fold(0, |sum: usize, dim| sum.saturating_add(*dim)).saturating_mul(RESIZED_BYTES)
+            } else if is_repeated(node, &facts) {
+                made as usize
+            } else {
+                0
+            };
+            take(bytes).with_context(|| format!("node {:?}", node.name))?;
+        }
         let constants = facts.iter().map(|fact| fact.konst.as_ref()).collect::<Option<TVec<_>>>();
         let Some(inputs) = constants.filter(|inputs| !inputs.is_empty()) else { continue };
         let of = inputs.iter().map(|tensor| bytes(tensor)).fold(0, usize::saturating_add);
         refuse(&node.name, output_bytes(node, &SymbolValues::default()), of)?;
     }
     Ok(())
+}
+
+/// Whether a constant as large as a node's output is made while tract optimises: the bias of a transposed convolution, the
+/// mask of a dropout, what a factor of zero leaves.
+fn is_repeated(node: &TypedNode, inputs: &[&TypedFact]) -> bool {
+    let uniform = |fact: &&TypedFact| fact.uniform.as_ref()?.cast_to_scalar::<f64>().ok();
+    if let Some(op) = node.op_as::<TypedBinOp>() {
+        let absorbs =
+            |value| value == 0.0 || op.0.absorbing_element().is_some_and(|other| value == other as f64);
+        return inputs.iter().filter_map(uniform).any(absorbs);
+    }
+    let ends = node.op_as::<CumSum>().is_some_and(|op| op.exclusive);
+    let chosen = node.op_is::<Iff>() && inputs.first().and_then(uniform).is_some();
+    ends || chosen || node.op_is::<Deconv>() || node.op.name() == "Dropout"
 }
 
 fn output_bytes(node: &TypedNode, symbols: &SymbolValues) -> usize {

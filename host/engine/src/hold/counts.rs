@@ -13,6 +13,9 @@ const WINDOW: i64 = 1 << 18;
 /// The longest table.
 const LENGTH: i64 = 1 << 20;
 
+/// The largest table of queries and keys.
+const TABLE: i64 = 1 << 23;
+
 /// The widest border: tract tries each place of a window that reaches into one.
 const BORDER: u64 = 1 << 24;
 
@@ -27,6 +30,10 @@ pub(super) struct Counts {
     lengths: &'static [usize],
     /// The outputs, where the second input has an element for each
     parts: Option<usize>,
+    /// The input whose axes behind the second are a window
+    kernel: Option<usize>,
+    /// Whether there is a table of which query sees which key
+    causal: bool,
 }
 
 /// An axis that a loop goes up to.
@@ -118,7 +125,14 @@ impl Counts {
             _ => &[],
         };
         let parts = (node.op_type == "Split").then_some(node.output.len());
-        Ok(Self { axis, fewest, sizes, lengths, parts })
+        let causal = node.op_type == "Attention"
+            && node.attribute.iter().any(|attribute| attribute.name == "is_causal" && attribute.i != 0);
+        let kernel = match node.op_type.as_str() {
+            "Conv" | "ConvInteger" | "ConvTranspose" => Some(1),
+            "QLinearConv" => Some(3),
+            _ => None,
+        };
+        Ok(Self { axis, fewest, sizes, lengths, parts, kernel, causal })
     }
 
     /// # Errors
@@ -144,20 +158,35 @@ impl Counts {
             let length = value.cast_to_scalar::<i64>()?;
             ensure!(length <= LENGTH, "expected a length of at most {LENGTH}, got {length}");
         }
-        if let (Some(parts), Some(elements)) = (self.parts, inputs.get(1).and_then(|fact| elements(fact))) {
+        if let (Some(parts), Some(elements)) = (self.parts, inputs.get(1).and_then(|fact| elements(fact, 0)))
+        {
             ensure!(elements == parts as i64, "expected {parts} parts, got {elements}");
         }
+        if let Some(size) = self.kernel.and_then(|at| elements(inputs.get(at)?, 2)) {
+            ensure!(size <= WINDOW, "expected a window of at most {WINDOW} elements, got {size}");
+        }
+        if self.causal {
+            let long = |fact: &&InferenceFact| {
+                let at = rank(fact).and_then(|rank| usize::try_from(rank - 2).ok())?;
+                fact.shape.dim(at)?.concretize()?.to_i64().ok()
+            };
+            let table = inputs.iter().take(2).filter_map(long).reduce(i64::saturating_mul);
+            ensure!(
+                table.is_none_or(|table| table <= TABLE),
+                "expected at most {TABLE} pairs, got {table:?}"
+            );
+        }
         for fact in self.sizes.iter().filter_map(|input| inputs.get(*input)) {
-            let dims = elements(fact);
+            let dims = elements(fact, 0);
             ensure!(dims.is_none_or(|dims| dims <= MOST), "expected at most {MOST} dims, got {dims:?}");
         }
         Ok(())
     }
 }
 
-/// How many there are, as far as dims are known.
-fn elements(fact: &InferenceFact) -> Option<i64> {
-    let dims = fact.shape.dims().filter_map(|dim| dim.concretize()?.to_i64().ok());
+/// How many there are along the axes from one on, as far as dims are known.
+fn elements(fact: &InferenceFact, from: usize) -> Option<i64> {
+    let dims = fact.shape.dims().skip(from).filter_map(|dim| dim.concretize()?.to_i64().ok());
     // Of a scalar, and of what has no dim that is known, there is nothing to say.
     dims.reduce(|elements, dim| elements.saturating_mul(dim))
 }
