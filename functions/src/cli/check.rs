@@ -169,10 +169,10 @@ impl Check {
 
     /// Writes the file anew, with the matrix in its manifest.
     fn put_on_record(&self, ampoule: &Ampoule, matrix: &Matrix) -> anyhow::Result<()> {
-        if ampoule.unrecorded_digest().is_none() {
+        let Some(digest) = ampoule.unrecorded_digest() else {
             bail!("nothing is recorded: expected a file as `ampoule seal` writes it, got another manifest");
-        }
-        let Some(checked) = matrix.checked(ampoule) else {
+        };
+        let Some(checked) = matrix.checked(digest) else {
             bail!("nothing is recorded: the native engine was compared with nothing");
         };
         let recorded = ampoule.with_record(Some(checked));

@@ -2,7 +2,6 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -50,6 +49,11 @@ fn digest(model: &str) -> String {
     let output = run(&root(), &["inspect", "--json", &sealed(model).to_string_lossy()]);
     let facts: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
     facts["digest"].as_str().expect("a text").to_owned()
+}
+
+/// A program that this file's tests start.
+fn ours(name: &str) -> PathBuf {
+    root().join("tests/check").join(name)
 }
 
 /// A program in Python in `folder`; none where there is no Python.
@@ -189,37 +193,6 @@ fn servers_are_asked_where_they_are() {
     assert!(why(3).contains("error sending request"), "{}", why(3));
 }
 
-/// Docker's commands, as far as a check has use for them, by buildah: what runs has this machine's network, and a port as its variable.
-const DOCKER: &str = r#"#!/bin/sh
-set -eu
-home=$0.containers
-b() { buildah --storage-driver vfs --root "$home/root" --runroot "$home/run" "$@"; }
-case $1 in
-info) mkdir -p "$home" ;;
-load) b from "oci-archive:$3" >"$home/container" ;;
-run)
-    for tag; do :; done
-    case $tag in ampoule-check-*:iris) ;; *) echo "no image $tag" >&2; exit 1 ;; esac
-    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    echo "$port" >"$home/port"
-    # By itself: a shell that waits for it would keep our output open.
-    buildah --storage-driver vfs --root "$home/root" --runroot "$home/run" run --isolation chroot --env "PORT=$port" \
-        "$(cat "$home/container")" -- /ampoule/cloud >"$home/log" 2>&1 </dev/null &
-    echo "$!" >"$home/pid"
-    echo "$5" >"$home/name"
-    echo 0123456789ab ;;
-port) [ "$2" = "$(cat "$home/name")" ] && echo "127.0.0.1:$(cat "$home/port")" ;;
-inspect) if kill -0 "$(cat "$home/pid")" 2>/dev/null; then echo true; else echo false; fi ;;
-logs) cat "$home/log" >&2 ;;
-rm)
-    for process in $(grep -lzx "PORT=$(cat "$home/port")" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3); do
-        case $(readlink "/proc/$process/exe") in */ampoule/cloud) kill "$process" ;; esac
-    done
-    echo "$2 $4" >"$home/removed" ;;
-rmi) b rm --all >/dev/null; echo "$3" >>"$home/removed" ;;
-esac
-"#;
-
 #[test]
 fn a_container_is_asked_and_gone_afterwards() {
     let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
@@ -229,8 +202,7 @@ fn a_container_is_asked_and_gone_afterwards() {
     }
     let folder = tempfile::tempdir().expect("a folder can be made");
     let docker = folder.path().join("docker");
-    std::fs::write(&docker, DOCKER).expect("written");
-    std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+    std::fs::copy(ours("docker"), &docker).expect("it can be copied");
     let docker = docker.to_string_lossy().into_owned();
     let arguments = ["--fuzz", "10", "--only", "container", "--container", &docker, "--json"];
     let output = check(folder.path(), "iris", &arguments);
@@ -242,57 +214,6 @@ fn a_container_is_asked_and_gone_afterwards() {
     assert_eq!(removed, expected);
 }
 
-/// A server that speaks tensors to those who have its key, and asks one of ours: `v2.py URL` prints its port.
-const V2: &str = "\
-import json, sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from urllib.request import Request, urlopen
-
-class Handler(BaseHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-    def reply(self, status, body):
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header('content-length', str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def allowed(self):
-        allowed = self.headers.get('authorization') == 'Bearer key'
-        if not allowed:
-            self.reply(401, {'error': 'no key'})
-        return allowed
-
-    def do_GET(self):
-        if self.allowed():
-            self.reply(200, {'name': 'iris', 'inputs': [{'name': 'x', 'datatype': 'FP32', 'shape': [-1, 4]}]})
-
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers['content-length'])))
-        if not self.allowed():
-            return
-        [tensor] = asked['inputs']
-        assert (tensor['name'], tensor['datatype']) == ('x', 'FP32'), tensor
-        count, width = tensor['shape']
-        data = tensor['data']
-        instances = [data[row * width:(row + 1) * width] for row in range(count)]
-        body = json.dumps({'instances': instances}).encode()
-        given = urlopen(Request(sys.argv[1], body, {'content-type': 'application/json'}))
-        given = json.load(given)['predictions']
-        labels = ['setosa', 'versicolor', 'virginica']
-        self.reply(200, {'model_name': 'iris', 'outputs': [
-            {'name': 'probabilities', 'datatype': 'FP32', 'shape': [count, 3],
-             'data': [p for row in given for p in row['probabilities']]},
-            {'name': 'label', 'datatype': 'INT64', 'shape': [count, 1],
-             'data': [labels.index(row['label']) for row in given]}]})
-
-server = HTTPServer(('127.0.0.1', 0), Handler)
-print(server.server_port, flush=True)
-server.serve_forever()
-";
-
 /// A process that ends with the test.
 struct Ends(Child);
 
@@ -303,15 +224,36 @@ impl Drop for Ends {
 }
 
 #[test]
+fn a_browser_that_a_script_starts_ends_with_the_check() {
+    if !has("chromium") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let wrapper = ours("browser").to_string_lossy().into_owned();
+    let output =
+        check_file(folder.path(), &portable("iris"), &["--only", "browser", "--browser", &wrapper, "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(outcomes(&matrix(&output)), [("browser".to_owned(), "equal".to_owned())]);
+    // A browser has the name of its profile's folder in its arguments.
+    let profile = folder.path().to_string_lossy().into_owned();
+    let processes = std::fs::read_dir("/proc").expect("it is there").flatten();
+    let arguments = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    let left: Vec<String> = arguments
+        .map(|line| String::from_utf8_lossy(&line).into_owned())
+        .filter(|line| line.contains(&profile))
+        .collect();
+    assert!(left.is_empty(), "{left:?} runs on");
+}
+
+#[test]
 fn a_server_of_tensors_is_asked_with_its_key() {
     if !has("python3") {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder can be made");
     let server = Server::start(&[&sealed("iris").to_string_lossy()]);
-    std::fs::write(folder.path().join("v2.py"), V2).expect("written");
     let tensors = Command::new("python3")
-        .arg(folder.path().join("v2.py"))
+        .arg(ours("tensors.py"))
         .arg(format!("http://{}/predictions", server.address))
         .stdout(Stdio::piped())
         .spawn();

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use ampoule_tests::{installed, portable, root, run, said, sealed};
+use ampoule_tests::{has, installed, portable, root, run, said, sealed};
 use serde_json::Value;
 
 use super::zoo::{json_lines, member};
@@ -126,15 +126,19 @@ pub fn stock(folder: &Path) -> Option<String> {
     Some(program.to_string_lossy().into_owned())
 }
 
-/// Holds a portable file in a stock runtime to the native engine: classes equal, scores within 1e-5.
-fn hold_stock(folder: &Path, file: &str, instances: &str) {
+/// Holds a portable file in a stock runtime, and in Node and a browser where `widely`, to the native engine: classes equal,
+/// scores within 1e-5.
+fn hold_elsewhere(folder: &Path, file: &str, instances: &str, widely: bool) {
     let Some(stock) = stock(folder) else { return };
-    let arguments =
-        ["check", file, instances, "--only", "wasmtime", "--wasmtime", &stock, "--tolerance", "1e-5"];
+    let mut only = vec!["wasmtime"];
+    only.extend(["node"].iter().filter(|_| widely && has("node")));
+    only.extend(["browser"].iter().filter(|_| widely && has("chromium")));
+    let only = only.join(",");
+    let arguments = ["check", file, instances, "--only", &only, "--wasmtime", &stock, "--tolerance", "1e-5"];
     let output = run(folder, &[&arguments[..], &["--json"]].concat());
     let matrix: Value = serde_json::from_slice(answered(&output)).expect("it is JSON");
     assert_eq!((&matrix["refused"], &matrix["holds"]), (&0.into(), &true.into()), "{file}: {matrix:#}");
-    println!("{file}: {}", matrix["environments"][0]);
+    println!("{file}: {}", matrix["environments"]);
 }
 
 /// Estimators of every kind, of which the first [`FEW`] are sealed each time, for each takes half a minute.
@@ -155,28 +159,28 @@ const FEW: usize = 3;
 
 #[test]
 fn estimators_answer_in_a_stock_runtime() {
-    estimators_answer(&ESTIMATORS[..FEW]);
+    estimators_answer(&ESTIMATORS[..FEW], false);
 }
 
 #[test]
 #[ignore = "takes minutes, see `make test-all`"]
-fn more_estimators_answer_in_a_stock_runtime() {
-    estimators_answer(&ESTIMATORS[FEW..]);
+fn estimators_answer_in_a_stock_runtime_in_node_and_in_a_browser() {
+    estimators_answer(&ESTIMATORS, true);
 }
 
-fn estimators_answer(names: &[&str]) {
+fn estimators_answer(names: &[&str], widely: bool) {
     let folder = tempfile::tempdir().expect("a folder can be made");
     for name in names {
         let member = member(name);
         let file = member.seal_with(folder.path(), &["--portable"]);
         std::fs::write(folder.path().join("rows.jsonl"), json_lines(&member.instances())).expect("written");
-        hold_stock(folder.path(), &file, "rows.jsonl");
+        hold_elsewhere(folder.path(), &file, "rows.jsonl", widely);
     }
 }
 
 #[test]
 #[ignore = "takes minutes, see `make test-all`"]
-fn the_published_cloud_mask_answers_in_a_stock_runtime() {
+fn the_published_cloud_mask_answers_in_a_stock_runtime_in_node_and_in_a_browser() {
     let csmask = root().join("models/csmask");
     if !csmask.join("model_4b_l1c.onnx").exists() {
         assert!(std::env::var_os("CI").is_none(), "the model is missing: run `make csmask`");
@@ -185,7 +189,7 @@ fn the_published_cloud_mask_answers_in_a_stock_runtime() {
     }
     let folder = tempfile::tempdir().expect("a folder can be made");
     let scene = csmask.join("golden/small.tif");
-    hold_stock(folder.path(), &portable("csmask").to_string_lossy(), &scene.to_string_lossy());
+    hold_elsewhere(folder.path(), &portable("csmask").to_string_lossy(), &scene.to_string_lossy(), true);
 }
 
 /// What a component imports, without versions.

@@ -1,20 +1,13 @@
 // Predicts instances by the package beside this file; what comes of each is `given`, `refused` or `failed`.
 
+import { base64, unbase64 } from "./base64.js";
 import { Refusal, open } from "./index.js";
-
-const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-
-function base64(bytes) {
-  let text = "";
-  for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
-  return btoa(text);
-}
 
 /** A blob as bytes, where its base64 is such. */
 function instance(value) {
   if (typeof value?.b64 !== "string") return value;
   try {
-    const blob = bytes(value.b64);
+    const blob = unbase64(value.b64);
     return base64(blob) === value.b64 ? blob : value;
   } catch {
     return value;

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -11,9 +12,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use axum::Router;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// How often a process is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -87,6 +91,40 @@ impl Ground {
         })
     }
 
+    /// Serves on the loopback for as long as the runtime lives.
+    ///
+    /// # Errors
+    /// There can be no listener.
+    pub fn serve(&self, router: Router) -> anyhow::Result<SocketAddr> {
+        let listener = self.wait(async { Ok(TcpListener::bind(("127.0.0.1", 0)).await?) })?;
+        let address = listener.local_addr()?;
+        self.runtime.spawn(async move { axum::serve(listener, router).await });
+        Ok(address)
+    }
+
+    /// Waits for what a program says to a server of ours, or its end.
+    ///
+    /// # Errors
+    /// It ends, or says nothing in time.
+    pub fn hears<T>(
+        &self,
+        said: &mut mpsc::UnboundedReceiver<T>,
+        running: &mut Running,
+    ) -> anyhow::Result<T> {
+        self.wait(async {
+            loop {
+                tokio::select! {
+                    said = said.recv() => break said.context("the server that it speaks to is gone"),
+                    () = tokio::time::sleep(LOOK) => {
+                        if let Some(status) = running.child.0.try_wait()? {
+                            bail!("{} ended with {status}: {}", running.program, running.log());
+                        }
+                    }
+                }
+            }
+        })
+    }
+
     fn check_stopped(&self) -> Result<(), Stopped> {
         if *self.stopped.borrow() { Err(Stopped) } else { Ok(()) }
     }
@@ -96,8 +134,8 @@ impl Ground {
     /// # Errors
     /// It can't be started, or runs for too long; then it is ended.
     pub fn run(&self, mut command: Command, input: Vec<u8>) -> anyhow::Result<Ran> {
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = Guard(child.with_context(|| format!("can't start {}", program(&command)))?);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = Guard::spawn(&mut command)?;
         if let Some(mut stdin) = child.0.stdin.take() {
             // A program may end before it has read all.
             std::thread::spawn(move || stdin.write_all(&input));
@@ -124,8 +162,8 @@ impl Ground {
     /// # Errors
     /// It can't be started.
     pub fn start(&self, mut command: Command) -> anyhow::Result<Running> {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-        let mut child = Guard(child.with_context(|| format!("can't start {}", program(&command)))?);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = Guard::spawn(&mut command)?;
         let (sender, lines) = channel();
         let log = Arc::new(Mutex::new(String::new()));
         if let Some(stderr) = child.0.stderr.take() {
@@ -215,23 +253,30 @@ pub struct Running {
 
 impl Running {
     /// The end of its log.
-    pub fn log(&self) -> String {
+    fn log(&self) -> String {
         self.log.lock().map(|log| last(&log)).unwrap_or_default()
-    }
-
-    /// How it ended, if it did.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.0.try_wait().ok().flatten()
     }
 }
 
-/// A process that ends when it is let go.
+/// A process that ends when it is let go, and with it those that it started: a browser may be a script around one.
 struct Guard(Child);
+
+impl Guard {
+    /// In a group of its own.
+    fn spawn(command: &mut Command) -> anyhow::Result<Self> {
+        let child = command.process_group(0).spawn();
+        child.map(Self).with_context(|| format!("can't start {}", program(command)))
+    }
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        // What a program that ended by itself leaves running, it means to.
+        if let Ok(None) = self.0.try_wait() {
+            let group = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
+            let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+            let _ = self.0.wait();
+        }
     }
 }
 

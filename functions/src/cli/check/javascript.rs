@@ -1,7 +1,6 @@
 //! `ampoule export js`: in Node, and in a browser that asks a server of our own for its page.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -15,12 +14,10 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, post};
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::compare::{Answer, cut};
 use super::environment::{Subject, is_program, lines};
-use super::ground::Ground;
 use crate::cli::export;
 use crate::cli::package::File;
 
@@ -70,7 +67,8 @@ pub fn browser(subject: &Subject<'_>, program: &Path, instances: &[Value]) -> an
     files.push(File::plain("instances", lines(instances)));
     let ground = subject.ground;
     let (said, mut heard) = mpsc::unbounded_channel();
-    let address = serve(ground, files, said)?;
+    let files = files.into_iter().map(|file| (file.path, file.bytes)).collect();
+    let address = ground.serve(page(Shared { files, said }))?;
     let profile = ground.folder()?;
     let mut command = Command::new(program);
     command
@@ -80,33 +78,17 @@ pub fn browser(subject: &Subject<'_>, program: &Path, instances: &[Value]) -> an
         .arg(format!("--user-data-dir={}", profile.path().display()))
         // Without a proxy on the way to the loopback.
         .arg("--no-proxy-server");
-    if is_root() {
+    if rustix::process::geteuid().is_root() {
         // Chromium's own sandbox doesn't start for root.
         command.arg("--no-sandbox");
     }
     command.arg(format!("http://{address}/check.html")).env("TMPDIR", profile.path());
     let mut running = ground.start(command)?;
-    let answers = ground.wait(async {
-        loop {
-            tokio::select! {
-                answers = heard.recv() => break answers.context("the page's server is gone"),
-                () = tokio::time::sleep(Duration::from_millis(100)) => {
-                    if let Some(status) = running.ended() {
-                        bail!("the browser ended with {status}: {}", running.log());
-                    }
-                }
-            }
-        }
-    });
+    let answers = ground.hears(&mut heard, &mut running);
     drop(running);
     emptied(profile.path());
     let answers = answers?;
     read(std::str::from_utf8(&answers).context("the page's answers are no text")?)
-}
-
-/// Whether this process may do all: its own folder in `/proc` belongs to whom it acts for.
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|facts| facts.uid() == 0)
 }
 
 /// Empties the browser's folder: its helpers write there for a moment after its end.
@@ -124,22 +106,13 @@ struct Shared {
     said: mpsc::UnboundedSender<Bytes>,
 }
 
-/// Serves files on the loopback for as long as the ground's runtime lives; what is posted to `/answers` is said.
-fn serve(
-    ground: &Ground,
-    files: Vec<File>,
-    said: mpsc::UnboundedSender<Bytes>,
-) -> anyhow::Result<std::net::SocketAddr> {
-    let files = files.into_iter().map(|file| (file.path, file.bytes)).collect();
-    let router = Router::new()
+/// The files, and `/answers`, where what is posted is said.
+fn page(shared: Shared) -> Router {
+    Router::new()
         .route("/answers", post(answered))
         .fallback(any(file))
         .layer(DefaultBodyLimit::disable())
-        .with_state(Arc::new(Shared { files, said }));
-    let listener = ground.wait(async { Ok(TcpListener::bind(("127.0.0.1", 0)).await?) })?;
-    let address = listener.local_addr()?;
-    ground.runtime.spawn(async move { axum::serve(listener, router).await });
-    Ok(address)
+        .with_state(Arc::new(shared))
 }
 
 async fn answered(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {

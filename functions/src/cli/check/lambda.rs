@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
@@ -14,7 +14,6 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 
 use super::compare::Answer;
@@ -52,10 +51,7 @@ impl Platform {
             .route("/2018-06-01/runtime/init/error", post(init_error))
             .layer(DefaultBodyLimit::disable())
             .with_state(shared);
-        let listener = ground.wait(async { Ok(TcpListener::bind(("127.0.0.1", 0)).await?) })?;
-        let address = listener.local_addr()?;
-        ground.runtime.spawn(async move { axum::serve(listener, router).await });
-        Ok(Self { address, events, replies })
+        Ok(Self { address: ground.serve(router)?, events, replies })
     }
 
     /// Asks the function by events of API Gateway, of format 2.0.
@@ -70,18 +66,7 @@ impl Platform {
     ) -> anyhow::Result<Vec<Answer>> {
         http::ask(instances, &http::Instances, |body| {
             self.events.send(event(&body)).context("the Runtime API is gone")?;
-            let reply = ground.wait(async {
-                loop {
-                    tokio::select! {
-                        reply = self.replies.recv() => break reply.context("the Runtime API is gone"),
-                        () = tokio::time::sleep(Duration::from_millis(100)) => {
-                            if let Some(status) = function.ended() {
-                                bail!("bootstrap ended with {status}: {}", function.log());
-                            }
-                        }
-                    }
-                }
-            })?;
+            let reply = ground.hears(&mut self.replies, function)?;
             let reply = reply.map_err(|error| anyhow::anyhow!("the function failed: {error}"))?;
             let reply: Value = serde_json::from_slice(&reply).context("the function's reply is not JSON")?;
             let status = reply["statusCode"].as_u64().and_then(|status| u16::try_from(status).ok());

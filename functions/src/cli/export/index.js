@@ -1,3 +1,4 @@
+import { base64, unbase64 } from "./base64.js";
 import { instantiate } from "./model.js";
 import { digest, manifest, modules } from "./sealed.js";
 import { wasi } from "./wasi.js";
@@ -31,7 +32,7 @@ export async function open() {
 
 /** A module from its place, or from base64. */
 async function compiled(url) {
-  if (typeof url === "string") return WebAssembly.compile(Uint8Array.from(atob(url), (letter) => letter.charCodeAt(0)));
+  if (typeof url === "string") return WebAssembly.compile(unbase64(url));
   if (url.protocol === "file:") {
     // Bundlers for browsers have no such module: they are not to look for it.
     const files = "node:fs/promises";
@@ -163,10 +164,4 @@ function json(value, path) {
   const got = typeof value === "object" ? `a ${value.constructor?.name ?? "strange object"}` : typeof value === "number" ? value : `a ${typeof value}`;
   const message = `${path}: expected a value that JSON can hold, got ${got}`;
   throw new Refusal({ status: 400, code: "invalid_instance", path, message });
-}
-
-function base64(bytes) {
-  let text = "";
-  for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
-  return btoa(text);
 }

@@ -15,6 +15,7 @@ use crate::cli::package::File;
 /// A component of the contract's world `embedded`.
 const EMBED: &[u8] = include_bytes!(env!("AMPOULE_FRONT_EMBED"));
 
+const BASE64: &str = include_str!("base64.js");
 const INDEX: &str = include_str!("index.js");
 const WASI: &str = include_str!("wasi.js");
 const DEMO: &str = include_str!("demo.js");
@@ -82,6 +83,7 @@ pub fn package(ampoule: &Ampoule, name: &str) -> anyhow::Result<Vec<File>> {
     let manifest = ampoule.manifest();
     files.extend([
         File::plain("sealed.js", sealed(ampoule, &places)),
+        File::plain("base64.js", BASE64),
         File::plain("index.js", INDEX),
         File::plain("index.d.ts", types::declarations(manifest)),
         File::plain("wasi.js", WASI),

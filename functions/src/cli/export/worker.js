@@ -1,5 +1,6 @@
 // Answers the page as a server would, so that the page stays free while the model computes.
 
+import { base64 } from "./base64.js";
 import { Refusal, digest, manifest, open } from "./index.js";
 
 const opening = open();
@@ -21,12 +22,6 @@ async function predictions(body) {
     const { bytes, ...rest } = prediction;
     return { ...rest, b64: base64(bytes) };
   });
-}
-
-function base64(bytes) {
-  let text = "";
-  for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
-  return btoa(text);
 }
 
 onmessage = async ({ data: { id, body, models: wanted } }) => {
