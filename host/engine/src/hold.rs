@@ -360,7 +360,7 @@ fn product(tensor: &Tensor) -> f64 {
 }
 
 /// Refuses a graph that asks for a huge constant, or for a value that no machine holds: tract plans a kernel for it
-/// point by point. What it repeats for every element of an output while it optimises counts too, and the tables for resizing.
+/// point by point.
 ///
 /// # Errors
 ///
@@ -370,16 +370,6 @@ pub(crate) fn check(model: &TypedModel) -> TractResult<()> {
         let made = output_bytes(node, &SymbolValues::default()) as u64;
         ensure!(made <= MOST_BYTES, "node {:?}: expected a value of at most {MOST_BYTES} bytes", node.name);
         let facts = model.node_input_facts(node.id)?;
-        if let Some(dims) = node.outputs[0].fact.shape.as_concrete() {
-            let bytes = if node.op.name() == "Resize" {
-                dims.iter().fold(0, |sum: usize, dim| sum.saturating_add(*dim)).saturating_mul(RESIZED_BYTES)
-            } else if is_repeated(node, &facts) {
-                made as usize
-            } else {
-                0
-            };
-            take(bytes).with_context(|| format!("node {:?}", node.name))?;
-        }
         let constants = facts.iter().map(|fact| fact.konst.as_ref()).collect::<Option<TVec<_>>>();
         let Some(inputs) = constants.filter(|inputs| !inputs.is_empty()) else { continue };
         let of = inputs.iter().map(|tensor| bytes(tensor)).fold(0, usize::saturating_add);
@@ -388,14 +378,35 @@ pub(crate) fn check(model: &TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// Whether a constant as large as a node's output is made while tract optimises: the bias of a transposed convolution, the
-/// mask of a dropout, what a factor of zero leaves.
+/// Takes what tract makes while it optimises what is left to it: what it repeats for every element of an output, and
+/// tables for resizing.
+///
+/// # Errors
+///
+/// Names the node for which there is no room.
+pub(crate) fn take_repeated(model: &TypedModel) -> TractResult<()> {
+    for node in &model.nodes {
+        let Some(dims) = node.outputs.first().and_then(|outlet| outlet.fact.shape.as_concrete()) else {
+            continue;
+        };
+        let bytes = if node.op.name() == "Resize" {
+            dims.iter().fold(0, |sum: usize, dim| sum.saturating_add(*dim)).saturating_mul(RESIZED_BYTES)
+        } else if is_repeated(node, &model.node_input_facts(node.id)?) {
+            output_bytes(node, &SymbolValues::default())
+        } else {
+            0
+        };
+        take(bytes).with_context(|| format!("node {:?}", node.name))?;
+    }
+    Ok(())
+}
+
+/// Whether a constant as large as a node's output is made: the bias of a transposed convolution, the mask of a dropout, what
+/// a factor of zero leaves.
 fn is_repeated(node: &TypedNode, inputs: &[&TypedFact]) -> bool {
     let uniform = |fact: &&TypedFact| fact.uniform.as_ref()?.cast_to_scalar::<f64>().ok();
-    if let Some(op) = node.op_as::<TypedBinOp>() {
-        let absorbs =
-            |value| value == 0.0 || op.0.absorbing_element().is_some_and(|other| value == other as f64);
-        return inputs.iter().filter_map(uniform).any(absorbs);
+    if let Some(absorbing) = node.op_as::<TypedBinOp>().and_then(|op| op.0.absorbing_element()) {
+        return inputs.iter().filter_map(uniform).any(|value| value == absorbing as f64);
     }
     let ends = node.op_as::<CumSum>().is_some_and(|op| op.exclusive);
     let chosen = node.op_is::<Iff>() && inputs.first().and_then(uniform).is_some();

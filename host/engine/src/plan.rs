@@ -50,6 +50,7 @@ impl Plan {
             widen(&mut typed)?;
             restore_dtypes(&mut typed, &reader.description.outputs)?;
             conv::block(&mut typed)?;
+            hold::take_repeated(&typed)?;
             typed.into_optimized()?.into_runnable()
         })?;
         let inputs = dtypes(plan.model(), &plan.model().inputs).zip(&reader.description.inputs);

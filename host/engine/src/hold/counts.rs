@@ -13,8 +13,8 @@ const WINDOW: i64 = 1 << 18;
 /// The longest table.
 const LENGTH: i64 = 1 << 20;
 
-/// The largest table of queries and keys.
-const TABLE: i64 = 1 << 23;
+/// Bytes for each query and key of a table of both.
+const PAIR_BYTES: usize = 8;
 
 /// The widest border: tract tries each place of a window that reaches into one.
 const BORDER: u64 = 1 << 24;
@@ -170,11 +170,8 @@ impl Counts {
                 let at = rank(fact).and_then(|rank| usize::try_from(rank - 2).ok())?;
                 fact.shape.dim(at)?.concretize()?.to_i64().ok()
             };
-            let table = inputs.iter().take(2).filter_map(long).reduce(i64::saturating_mul);
-            ensure!(
-                table.is_none_or(|table| table <= TABLE),
-                "expected at most {TABLE} pairs, got {table:?}"
-            );
+            let pairs = inputs.iter().take(2).filter_map(long).reduce(i64::saturating_mul).unwrap_or(0);
+            super::has_room(usize::try_from(pairs).unwrap_or(0).saturating_mul(PAIR_BYTES))?;
         }
         for fact in self.sizes.iter().filter_map(|input| inputs.get(*input)) {
             let dims = elements(fact, 0);

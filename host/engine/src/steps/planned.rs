@@ -242,6 +242,7 @@ impl Planned {
         let declared = dtypes(&model, &model.outputs).collect();
         widen(&mut model)?;
         conv::block(&mut model)?;
+        hold::take_repeated(&model)?;
         let plan = model.into_optimized()?.into_runnable()?;
         let sources = dtypes(plan.model(), &plan.model().inputs).collect();
         let key = inputs.iter().map(|t| (t.dtype(), t.shape().to_vec(), bound(t).then(|| t.clone())));
