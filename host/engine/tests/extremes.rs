@@ -194,14 +194,16 @@ fn declared(name: &str, dtype: i64, shape: Shape) -> Vec<u8> {
 const WHOLE: [i64; 8] = [-3, -1, 0, 1 << 16, 1 << 24, 1 << 32, 1 << 40, i64::MIN];
 const FEW: [i64; 5] = [-1, 0, 1 << 24, 1 << 40, i64::MIN];
 const PICTURES: Shape = Some(&[2, 3, 4, 4]);
-const SHAPES: [Shape; 10] = [
+const SHAPES: [Shape; 12] = [
     PICTURES,
-    // Four gigabytes of f32.
+    // Four gigabytes of f32 each.
     Some(&[1, 1, 1 << 20, 1 << 10]),
+    Some(&[1 << 15, 1 << 15]),
     Some(&[]),
-    Some(&[4]),
     Some(&[2, 4, 4]),
     None,
+    Some(&[1, 1 << 15, 1 << 15]),
+    Some(&[4]),
     Some(&[3, 3]),
     Some(&[0, 4]),
     Some(&[1, 1, 2, 4, 4]),

@@ -13,8 +13,8 @@ const WINDOW: i64 = 1 << 18;
 /// The longest table.
 const LENGTH: i64 = 1 << 20;
 
-/// Bytes for each query and key of a table of both.
-const PAIR_BYTES: usize = 8;
+/// Bytes for each place in a table.
+const PLACE_BYTES: usize = 16;
 
 /// The widest border: tract tries each place of a window that reaches into one.
 const BORDER: u64 = 1 << 24;
@@ -32,8 +32,17 @@ pub(super) struct Counts {
     parts: Option<usize>,
     /// The input whose axes behind the second are a window
     kernel: Option<usize>,
-    /// Whether there is a table of which query sees which key
-    causal: bool,
+    /// What is made for each place in it
+    table: Option<Table>,
+}
+
+/// A table that is made of shapes alone.
+#[derive(Clone, Copy, Debug)]
+enum Table {
+    /// Of queries and keys: which sees which
+    Pairs,
+    /// As large as the first input
+    Like,
 }
 
 /// An axis that a loop goes up to.
@@ -125,14 +134,19 @@ impl Counts {
             _ => &[],
         };
         let parts = (node.op_type == "Split").then_some(node.output.len());
-        let causal = node.op_type == "Attention"
-            && node.attribute.iter().any(|attribute| attribute.name == "is_causal" && attribute.i != 0);
+        let causal =
+            || node.attribute.iter().any(|attribute| attribute.name == "is_causal" && attribute.i != 0);
+        let table = match node.op_type.as_str() {
+            "Attention" if causal() => Some(Table::Pairs),
+            "EyeLike" => Some(Table::Like),
+            _ => None,
+        };
         let kernel = match node.op_type.as_str() {
             "Conv" | "ConvInteger" | "ConvTranspose" => Some(1),
             "QLinearConv" => Some(3),
             _ => None,
         };
-        Ok(Self { axis, fewest, sizes, lengths, parts, kernel, causal })
+        Ok(Self { axis, fewest, sizes, lengths, parts, kernel, table })
     }
 
     /// # Errors
@@ -165,14 +179,16 @@ impl Counts {
         if let Some(size) = self.kernel.and_then(|at| elements(inputs.get(at)?, 2)) {
             ensure!(size <= WINDOW, "expected a window of at most {WINDOW} elements, got {size}");
         }
-        if self.causal {
-            let long = |fact: &&InferenceFact| {
-                let at = rank(fact).and_then(|rank| usize::try_from(rank - 2).ok())?;
-                fact.shape.dim(at)?.concretize()?.to_i64().ok()
-            };
-            let pairs = inputs.iter().take(2).filter_map(long).reduce(i64::saturating_mul).unwrap_or(0);
-            super::has_room(usize::try_from(pairs).unwrap_or(0).saturating_mul(PAIR_BYTES))?;
-        }
+        let long = |fact: &&InferenceFact| {
+            let at = rank(fact).and_then(|rank| usize::try_from(rank - 2).ok())?;
+            fact.shape.dim(at)?.concretize()?.to_i64().ok()
+        };
+        let places = match self.table {
+            Some(Table::Pairs) => inputs.iter().take(2).filter_map(long).reduce(i64::saturating_mul),
+            Some(Table::Like) => inputs.first().and_then(|fact| elements(fact, 0)),
+            None => None,
+        };
+        super::has_room(usize::try_from(places.unwrap_or(0)).unwrap_or(0).saturating_mul(PLACE_BYTES))?;
         for fact in self.sizes.iter().filter_map(|input| inputs.get(*input)) {
             let dims = elements(fact, 0);
             ensure!(dims.is_none_or(|dims| dims <= MOST), "expected at most {MOST} dims, got {dims:?}");
