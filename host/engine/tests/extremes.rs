@@ -51,7 +51,7 @@ impl Extent {
             }
             for (inputs, at) in [(1, 0), (2, 1), (3, 1), (3, 2), (4, 3)] {
                 for &value in self.whole {
-                    for form in [&[][..], &[1], &[2], &[4]] {
+                    for form in [&[][..], &[1], &[2], &[4], &[0]] {
                         let name = format!("x{at}");
                         let values = vec![value; form.iter().product::<i64>() as usize];
                         let floats = values.iter().flat_map(|value| (*value as f32).to_le_bytes()).collect();

@@ -1,5 +1,5 @@
 //! [`Counts`]: axes, ranks and sizes with which tract counts as they stand. One below zero has no end to it, for each of very
-//! many there would be memory, and dims that a picture doesn't have are read from wherever they would lie.
+//! many there would be memory, and what is not there, a dim of a picture or a number, is read from wherever it would lie.
 
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -26,6 +26,8 @@ pub(super) struct Counts {
     fewest: Option<Fewest>,
     /// Inputs with an element for each dim, or some of them
     sizes: &'static [usize],
+    /// Inputs of one element, which is read wherever it would lie
+    scalars: &'static [usize],
     /// Inputs whose value is how long a table is
     lengths: &'static [usize],
     /// The outputs, where the second input has an element for each
@@ -128,6 +130,19 @@ impl Counts {
             name if name.starts_with("Reduce") => &[1],
             _ => &[],
         };
+        let scalars: &[usize] = match node.op_type.as_str() {
+            "BlackmanWindow" | "HammingWindow" | "HannWindow" | "If" => &[0],
+            "CumSum" | "Pow" | "TopK" | "Trilu" => &[1],
+            "Clip" | "DFT" | "DequantizeLinear" | "Dropout" | "OneHot" | "QuantizeLinear" => &[1, 2],
+            "ConvInteger" | "MatMulInteger" => &[2, 3],
+            "Loop" => &[0, 1],
+            "MelWeightMatrix" => &[0, 1, 2, 3, 4],
+            "Pad" => &[2],
+            "QLinearConv" | "QLinearMatMul" => &[1, 2, 4, 5, 6, 7],
+            "Range" => &[0, 1, 2],
+            "STFT" => &[1, 3],
+            _ => &[],
+        };
         let lengths: &[usize] = match node.op_type.as_str() {
             "DFT" => &[1],
             "MelWeightMatrix" => &[0, 1],
@@ -146,7 +161,7 @@ impl Counts {
             "QLinearConv" => Some(3),
             _ => None,
         };
-        Ok(Self { axis, fewest, sizes, lengths, parts, kernel, table })
+        Ok(Self { axis, fewest, sizes, scalars, lengths, parts, kernel, table })
     }
 
     /// # Errors
@@ -168,7 +183,11 @@ impl Counts {
                 ensure!(rank >= fewest.dims, "expected {} dims or more, got {rank}", fewest.dims);
             }
         }
+        for fact in self.scalars.iter().filter_map(|input| inputs.get(*input)) {
+            ensure!(elements(fact, 0) != Some(0), "expected one element, got none");
+        }
         for value in self.lengths.iter().filter_map(|input| inputs.get(*input)?.value.concretize()) {
+            ensure!(value.len() == 1, "expected one element, got {}", value.len());
             let length = value.cast_to_scalar::<i64>()?;
             ensure!(length <= LENGTH, "expected a length of at most {LENGTH}, got {length}");
         }
