@@ -241,7 +241,7 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
         node("DFT", &["x", "n"], "y", &[flag("inverse"), flag("onesided")]),
         info(12, "y", 1, &[]),
     ];
-    let far = [field(1, "axis"), number(3, 1 << 40), number(20, 2)].concat();
+    let far = [[field(1, "axis"), number(3, 1 << 40), number(20, 2)].concat()];
     let axis = |operator: &str, at: i64| {
         let at = [field(1, "axis"), number(3, at), number(20, 2)].concat();
         [
@@ -279,27 +279,19 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
         ("expanded to many dims", binary("Expand", [&[3], &[1 << 40]], &[])),
         ("tiled in many dims", binary("Tile", [&[3], &[1 << 40]], &[])),
         ("resized in many dims", binary("Upsample", [&[3], &[1 << 40]], &[])),
-        ("parts along an axis beyond the last", binary("Gather", [&[3], &[3]], &[far.clone()])),
-        ("elements along an axis beyond the last", binary("GatherElements", [&[3], &[3]], &[far.clone()])),
-        ("the largest along an axis beyond the last", binary("TopK", [&[3], &[1]], &[far.clone()])),
-        ("halves along an axis beyond the last", binary("Split", [&[4], &[2]], &[far.clone()])),
-        ("those chosen along an axis beyond the last", binary("Compress", [&[4], &[4]], &[far.clone()])),
-        ("joined along an axis beyond the last", binary("Concat", [&[4], &[4]], &[far.clone()])),
+        ("parts along an axis beyond the last", binary("Gather", [&[3], &[3]], &far)),
+        ("elements along an axis beyond the last", binary("GatherElements", [&[3], &[3]], &far)),
+        ("the largest along an axis beyond the last", binary("TopK", [&[3], &[1]], &far)),
+        ("halves along an axis beyond the last", binary("Split", [&[4], &[2]], &far)),
+        ("those chosen along an axis beyond the last", binary("Compress", [&[4], &[4]], &far)),
+        ("joined along an axis beyond the last", binary("Concat", [&[4], &[4]], &far)),
         (
             "two dims, split beyond the last",
-            onnx(&[
-                info(11, "x", 1, &dims(&[4])),
-                node("Flatten", &["x"], "y", &[far.clone()]),
-                info(12, "y", 1, &[]),
-            ]),
+            onnx(&[info(11, "x", 1, &dims(&[4])), node("Flatten", &["x"], "y", &far), info(12, "y", 1, &[])]),
         ),
         (
             "a softmax beyond the last axis",
-            onnx(&[
-                info(11, "x", 1, &dims(&[4])),
-                node("Softmax", &["x"], "y", &[far.clone()]),
-                info(12, "y", 1, &[]),
-            ]),
+            onnx(&[info(11, "x", 1, &dims(&[4])), node("Softmax", &["x"], "y", &far), info(12, "y", 1, &[])]),
         ),
         ("a filled constant", constant("ConstantOfShape", &[(7, &[2], i64s(&huge))])),
         ("an expanded constant", constant("Expand", &[(1, &[1], one()), (7, &[2], i64s(&huge))])),
