@@ -314,6 +314,7 @@ fn graphs_that_ask_for_more_than_there_is_are_loaded_without_it() {
         ("a large input", unary("NonZero", 1, &dims(&[1 << 20, 1 << 20]))),
         ("a large input, settled", unary("Abs", 1, &dims(&[1 << 20, 1 << 20]))),
         ("an input of 42 MB", unary("NonZero", 1, &dims(&[1 << 20, 10]))),
+        ("an input of 8 MB", unary("NonZero", 1, &dims(&[1 << 20, 2]))),
         ("an input of 4 MB", unary("NonZero", 1, &dims(&[1 << 20, 1]))),
         ("an input of 4 MB, widened", unary("NonZero", 16, &dims(&[1 << 20, 2]))),
         ("an input of 16 MB", unary("NonZero", 1, &dims(&[1 << 20, 4]))),

@@ -1,5 +1,5 @@
-//! Every operator alone, given numbers that no exporter writes: one attribute or one input that is negative or very large, or
-//! all attributes at once, for inputs of several shapes and dtypes. Loading ends, within the memory that `bounds.rs` allows.
+//! Every operator alone, given numbers that no exporter writes: one attribute or one input that is negative, very large or
+//! empty, or all attributes at once, for inputs of several shapes and dtypes and for several outputs. Loading ends, within the memory that `bounds.rs` allows.
 //!
 //! `extremes.txt` lists the operators (`make_extremes.py` makes it). `EXTREMES=Name` tries one of them and says what it
 //! does, which shows what a run that doesn't end is at.

@@ -1,7 +1,7 @@
 //! [`Counts`]: axes, ranks and sizes with which tract counts as they stand. One below zero has no end to it, for each of very
 //! many there would be memory, and what is not there, a dim of a picture or a number, is read from wherever it would lie.
 
-use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::{AttributeProto, NodeProto};
 use tract_onnx::tract_hir::internal::*;
 
 /// The most dims of a tensor: more than exporters write.
@@ -75,10 +75,7 @@ impl Counts {
                 ensure!(far.is_none(), "{}: expected one of {MOST} axes, got {far:?}", attribute.name);
             }
         }
-        let ints = |name: &str| {
-            let named = node.attribute.iter().find(|attribute| attribute.name == name);
-            named.map_or(&[][..], |attribute| attribute.ints.as_slice())
-        };
+        let ints = |name| attribute(node, name).map_or(&[][..], |attribute| attribute.ints.as_slice());
         let window = ints("kernel_shape").iter().try_fold(1i64, |size, dim| size.checked_mul(*dim));
         ensure!(
             window.is_some_and(|window| window <= WINDOW),
@@ -105,8 +102,8 @@ impl Counts {
             "OneHot" => Some(1),
             _ => None,
         };
-        let at = node.attribute.iter().find(|attribute| attribute.name == "axis");
-        let axis = axis.map(|more| Axis { at: at.map_or(-1, |attribute| attribute.i), more });
+        let at = attribute(node, "axis").map_or(-1, |attribute| attribute.i);
+        let axis = axis.map(|more| Axis { at, more });
         let fewest = |dims, inputs, outputs| Some(Fewest { dims, inputs, outputs });
         let fewest = match node.op_type.as_str() {
             "DFT" | "MatMulNBits" => fewest(1, &[0], true),
@@ -149,8 +146,7 @@ impl Counts {
             _ => &[],
         };
         let parts = (node.op_type == "Split").then_some(node.output.len());
-        let causal =
-            || node.attribute.iter().any(|attribute| attribute.name == "is_causal" && attribute.i != 0);
+        let causal = || attribute(node, "is_causal").is_some_and(|attribute| attribute.i != 0);
         let table = match node.op_type.as_str() {
             "Attention" if causal() => Some(Table::Pairs),
             "EyeLike" => Some(Table::Like),
@@ -216,6 +212,10 @@ impl Counts {
     }
 }
 
+fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
+    node.attribute.iter().find(|attribute| attribute.name == name)
+}
+
 /// How many there are along the axes from one on, as far as dims are known.
 fn elements(fact: &InferenceFact, from: usize) -> Option<i64> {
     let dims = fact.shape.dims().skip(from).filter_map(|dim| dim.concretize()?.to_i64().ok());
@@ -225,9 +225,8 @@ fn elements(fact: &InferenceFact, from: usize) -> Option<i64> {
 
 /// tract takes the inputs that a Scan goes through from those of its body, and adds as many states as are left.
 fn check_scan(node: &NodeProto) -> TractResult<()> {
-    let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name);
-    let Some(body) = attribute("body").and_then(|body| body.g.as_ref()) else { return Ok(()) };
-    let scanned = attribute("num_scan_inputs").map_or(0, |scanned| scanned.i);
+    let Some(body) = attribute(node, "body").and_then(|body| body.g.as_ref()) else { return Ok(()) };
+    let scanned = attribute(node, "num_scan_inputs").map_or(0, |scanned| scanned.i);
     let states = usize::try_from(scanned).ok().and_then(|scanned| body.input.len().checked_sub(scanned));
     ensure!(
         states.is_some_and(|states| states <= body.output.len()),
