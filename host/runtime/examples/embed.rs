@@ -5,6 +5,7 @@
 //! Prints a line for each prediction. A folder of precompiled code behind the instances, as `ampoule serve` fills one,
 //! makes it open sooner, and run in a program without the feature `seal`, which has no compiler in it.
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use ampoule_host::{Decoder, Host, HostConfig, Model, encode};
@@ -15,14 +16,15 @@ fn main() -> ExitCode {
             println!("{lines}");
             ExitCode::SUCCESS
         }
-        Err(cause) => {
-            eprintln!("error: {cause}");
+        Err(failure) => {
+            let causes = std::iter::successors(Some(&*failure as &dyn Error), |&cause| cause.source());
+            eprintln!("error: {}", causes.map(ToString::to_string).collect::<Vec<_>>().join(": "));
             ExitCode::FAILURE
         }
     }
 }
 
-fn predict() -> Result<String, Box<dyn std::error::Error>> {
+fn predict() -> Result<String, Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let model = match arguments.as_slice() {
         [file, _] => Model::open(file)?,
