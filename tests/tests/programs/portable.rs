@@ -126,19 +126,38 @@ pub fn stock(folder: &Path) -> Option<String> {
     Some(program.to_string_lossy().into_owned())
 }
 
-/// Holds a portable file in a stock runtime, and in Node and a browser where `widely`, to the native engine: classes equal,
-/// scores within 1e-5.
-fn hold_elsewhere(folder: &Path, file: &str, instances: &str, widely: bool) {
-    let Some(stock) = stock(folder) else { return };
-    let mut only = vec!["wasmtime"];
-    only.extend(["node"].iter().filter(|_| widely && has("node")));
-    only.extend(["browser"].iter().filter(|_| widely && has("chromium")));
-    let only = only.join(",");
-    let arguments = ["check", file, instances, "--only", &only, "--wasmtime", &stock, "--tolerance", "1e-5"];
+/// Holds a portable file to the native engine in the `environments` that are on this machine: classes equal, scores within
+/// 1e-5.
+fn hold(folder: &Path, file: &str, instances: &str, environments: &[&str], wasmtime: &str) {
+    let only = environments.join(",");
+    let arguments =
+        ["check", file, instances, "--only", &only, "--wasmtime", wasmtime, "--tolerance", "1e-5"];
     let output = run(folder, &[&arguments[..], &["--json"]].concat());
     let matrix: Value = serde_json::from_slice(answered(&output)).expect("it is JSON");
     assert_eq!((&matrix["refused"], &matrix["holds"]), (&0.into(), &true.into()), "{file}: {matrix:#}");
     println!("{file}: {}", matrix["environments"]);
+}
+
+/// Holds what `seal` makes of a model to the native engine wherever a portable file can run on this machine: the `wasmtime`
+/// command in both its forms, its wheel for Python, Node and a browser.
+fn hold_everywhere(folder: &Path, instances: &str, seal: impl Fn(&str) -> String) {
+    let file = seal("--portable=run");
+    let mut anywhere = vec!["portable"];
+    anywhere.extend(has("node").then_some("node"));
+    anywhere.extend(has("chromium").then_some("browser"));
+    hold(folder, &file, instances, &anywhere, "wasmtime");
+    if let Some(wheel) = stock(folder) {
+        hold(folder, &file, instances, &["wasmtime"], &wheel);
+    }
+    let command = root().join("target/tools/bin/wasmtime");
+    if !command.exists() {
+        assert!(std::env::var_os("CI").is_none(), "wasmtime is missing: make test-all installs it");
+        println!("skipped: wasmtime is missing (run `make test-all`)");
+        return;
+    }
+    let command = command.to_string_lossy();
+    hold(folder, &file, instances, &["wasmtime"], &command);
+    hold(folder, &seal("--portable=http"), instances, &["wasmtime-serve"], &command);
 }
 
 /// Estimators of every kind, of which the first [`FEW`] are sealed each time, for each takes half a minute.
@@ -159,37 +178,66 @@ const FEW: usize = 3;
 
 #[test]
 fn estimators_answer_in_a_stock_runtime() {
-    estimators_answer(&ESTIMATORS[..FEW], false);
-}
-
-#[test]
-#[ignore = "takes minutes, see `make test-all`"]
-fn estimators_answer_in_a_stock_runtime_in_node_and_in_a_browser() {
-    estimators_answer(&ESTIMATORS, true);
-}
-
-fn estimators_answer(names: &[&str], widely: bool) {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    for name in names {
+    let Some(wheel) = stock(folder.path()) else { return };
+    for name in &ESTIMATORS[..FEW] {
         let member = member(name);
         let file = member.seal_with(folder.path(), &["--portable"]);
         std::fs::write(folder.path().join("rows.jsonl"), json_lines(&member.instances())).expect("written");
-        hold_elsewhere(folder.path(), &file, "rows.jsonl", widely);
+        hold(folder.path(), &file, "rows.jsonl", &["wasmtime"], &wheel);
     }
 }
 
 #[test]
 #[ignore = "takes minutes, see `make test-all`"]
-fn the_published_cloud_mask_answers_in_a_stock_runtime_in_node_and_in_a_browser() {
+fn estimators_answer_everywhere() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    for name in ESTIMATORS {
+        let member = member(name);
+        std::fs::write(folder.path().join("rows.jsonl"), json_lines(&member.instances())).expect("written");
+        hold_everywhere(folder.path(), "rows.jsonl", |form| member.seal_with(folder.path(), &[form]));
+    }
+}
+
+#[test]
+#[ignore = "takes minutes, see `make test-all`"]
+fn the_models_of_the_repository_answer_everywhere() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    std::fs::write(folder.path().join("rows.jsonl"), rows()).expect("written");
+    let scenes = root().join("models/clouds/scenes").to_string_lossy().into_owned();
+    for (name, instances) in [("iris", "rows.jsonl"), ("clouds", &scenes)] {
+        hold_everywhere(folder.path(), instances, |form| {
+            let front = form.trim_start_matches("--portable=");
+            sealed_now(name, front, folder.path()).to_string_lossy().into_owned()
+        });
+    }
+}
+
+/// The published cloud mask of 39 MB, whose file is no larger than its engine and 1.3 times its weights.
+#[test]
+#[ignore = "takes minutes, see `make test-all`"]
+fn the_published_cloud_mask_answers_everywhere() {
     let csmask = root().join("models/csmask");
-    if !csmask.join("model_4b_l1c.onnx").exists() {
+    let model = csmask.join("model_4b_l1c.onnx");
+    if !model.exists() {
         assert!(std::env::var_os("CI").is_none(), "the model is missing: run `make csmask`");
         println!("skipped: run `make csmask`");
         return;
     }
     let folder = tempfile::tempdir().expect("a folder can be made");
     let scene = csmask.join("golden/small.tif");
-    hold_elsewhere(folder.path(), &portable("csmask").to_string_lossy(), &scene.to_string_lossy(), true);
+    hold_everywhere(folder.path(), &scene.to_string_lossy(), |form| {
+        sealed_now("csmask", form.trim_start_matches("--portable="), folder.path())
+            .to_string_lossy()
+            .into_owned()
+    });
+    let bytes = |path: &Path| path.metadata().expect("it is there").len();
+    let (file, weights) = (bytes(&folder.path().join("csmask.run.wasm")), bytes(&model));
+    // What a file of hardly any weights takes is its engine.
+    let plain = member("linear_regression_pair").seal_with(folder.path(), &["--portable"]);
+    let engine = bytes(&folder.path().join(plain));
+    println!("csmask: {file} bytes, weights {weights}, engine {engine}");
+    assert!(file <= engine + weights * 13 / 10, "{file} bytes, weights {weights}, engine {engine}");
 }
 
 /// What a component imports, without versions.
