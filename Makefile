@@ -4,8 +4,13 @@ CARGO ?= cargo
 OUT := target/release
 VENV := target/venv
 PYTHON := $(VENV)/bin/python
+WASMTIME := 48.0.8
+QEMU := qemu-aarch64 -L /usr/aarch64-linux-gnu
+AARCH64 := CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc \
+    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$(QEMU)"
 
-.PHONY: build serving demo test test-all kernels fuzz bench check csmask clean
+.PHONY: build serving demo test test-all kernels device fuzz bench check csmask clean
 
 ## The release build of everything.
 build: toolchain
@@ -30,8 +35,8 @@ test: csmask browser deploy-tools
 	$(MAKE) -j2 built serving
 	$(CARGO) test --release --locked --no-fail-fast -- $(TESTS)
 
-## The same with what takes minutes: ten estimators and the published cloud mask in a stock runtime, and guests without SIMD.
-test-all:
+## The same with what takes minutes: thirteen models, sealed to be portable, in all that runs them, and guests without SIMD.
+test-all: stock-runtime
 	$(MAKE) test TESTS=--include-ignored
 
 ## Tests and what they run, built. What is linked for the cloud keeps one core busy for long, so that is done beside it.
@@ -40,13 +45,14 @@ built: build
 	$(CARGO) test --release --locked --no-run
 
 ## Figures beside those of peers, from the same run. Installs the peers.
-bench: build serving csmask
+bench: build serving csmask stock-runtime
 	$(CARGO) bench --locked --bench call
 	$(CARGO) build --profile serving --locked -p ampoule-bare
 	AMPOULE=$(OUT)/ampoule tests/bench/run $(BENCH)
 	AMPOULE=$(OUT)/ampoule tests/bench/function
 	AMPOULE=$(OUT)/ampoule tests/bench/article
 	AMPOULE=$(OUT)/ampoule tests/bench/article --model csmask
+	AMPOULE=$(OUT)/ampoule tests/bench/portable
 	$(CARGO) build --release --locked -p ampoule-engine --features onnxruntime --examples
 	CARGO_ENCODED_RUSTFLAGS=-Ctarget-feature=+simd128 $(CARGO) build --release --locked -p ampoule-engine --examples \
 	    --target wasm32-wasip2 --target-dir target/wasm
@@ -54,18 +60,18 @@ bench: build serving csmask
 	WASM=target/wasm/wasm32-wasip2/release/examples tests/bench/peers/convolutions.py
 
 ## The kernels of other processors: those of AArch64 under qemu-user, those of WebAssembly in a stock runtime.
-kernels: toolchain $(VENV)/ready
-	@command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null \
-	    || { echo "qemu-aarch64 or aarch64-linux-gnu-gcc is missing (Debian: qemu-user, gcc-aarch64-linux-gnu)" >&2; exit 1; }
-	rustup target add aarch64-unknown-linux-gnu
-	CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc \
-	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
-	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
-	$(CARGO) test --release --locked -p ampoule-engine --lib --target aarch64-unknown-linux-gnu \
+kernels: aarch64 $(VENV)/ready
+	$(AARCH64) $(CARGO) test --release --locked -p ampoule-engine --lib --target aarch64-unknown-linux-gnu \
 	    --target-dir target/aarch64 -- conv forest
 	CARGO_ENCODED_RUSTFLAGS=-Ctarget-feature=+simd128 \
 	CARGO_TARGET_WASM32_WASIP2_RUNNER="$(abspath $(PYTHON)) $(CURDIR)/tests/portable/command.py run" \
 	$(CARGO) test --release --locked -p ampoule-engine --lib --target wasm32-wasip2 --target-dir target/wasm -- conv forest
+
+## The command for boards with AArch64, which has to answer under qemu-user as the one of this machine does.
+device: aarch64 build
+	$(AARCH64) $(CARGO) build --release --locked -p ampoule-functions --bin ampoule --no-default-features --features cli \
+	    --target aarch64-unknown-linux-gnu --target-dir target/aarch64
+	tests/device $(OUT)/ampoule $(QEMU) target/aarch64/aarch64-unknown-linux-gnu/release/ampoule
 
 ## Made-up files for all that loads models, FUZZ_SECONDS (1200) for each of them.
 fuzz: toolchain
@@ -86,11 +92,20 @@ csmask: $(VENV)/ready
 clean:
 	$(CARGO) clean
 
-.PHONY: toolchain browser deploy-tools
+.PHONY: toolchain aarch64 browser deploy-tools stock-runtime
 toolchain:
 	@command -v rustup >/dev/null || { echo "rustup is missing: see https://rustup.rs" >&2; exit 1; }
 	@rustup target list --installed | grep -qx wasm32-wasip2 || rustup target add wasm32-wasip2 \
 	    || { echo "the Rust target wasm32-wasip2 is missing and can't be added" >&2; exit 1; }
+
+aarch64: toolchain
+	@command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null \
+	    || { echo "qemu-aarch64 or aarch64-linux-gnu-gcc is missing (Debian: qemu-user, gcc-aarch64-linux-gnu)" >&2; exit 1; }
+	rustup target add aarch64-unknown-linux-gnu
+
+stock-runtime:
+	@target/tools/bin/wasmtime --version 2>/dev/null | grep -qF "wasmtime $(WASMTIME)" \
+	    || $(CARGO) install --locked --root target/tools wasmtime-cli@$(WASMTIME)
 
 $(VENV)/ready: tests/requirements.txt
 	python3 -m venv $(VENV)

@@ -77,12 +77,16 @@ def known(folder):
     csmask = ROOT / "models/csmask/model_4b_l1c.onnx"
     if csmask.exists():
         yield csmask, "1,4,256,256"
+    yield detector(folder), "1,3,320,320"
+
+
+def detector(folder):
+    """PP-OCR's text detector, in `folder`."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
     subprocess.run([*pip, "--dest", folder, "rapidocr-onnxruntime==1.4.4"], check=True)
     (wheel,) = folder.glob("rapidocr*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        detector = archive.extract("rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx", folder)
-    yield Path(detector), "1,3,320,320"
+        return Path(archive.extract("rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx", folder))
 
 
 def figure(path, shape, ours, folder):
