@@ -1,22 +1,24 @@
-//! [`Cache`]: plans for concrete shapes, built when first asked for, the least recently used given up.
+//! [`Cache`]: plans for concrete shapes, built when first asked for, the least recently used given up; and [`Frozen`], those
+//! of them that are kept where no others are asked for.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
 use crate::batch::independent;
+use crate::pictures;
 use crate::plan::Plan;
 use crate::profile::Clock;
 use crate::read::Reader;
-use crate::signature::Description;
+use crate::runs::{Answer, Runs};
+use crate::signature::TensorInfo;
 use crate::steps::{Rehearsal, Steps};
 use crate::{Error, Tensor};
 
 pub(crate) struct Cache {
-    description: Description,
-    /// What plans are made of; `None` once none is to be made any more
-    reader: Option<Reader>,
+    /// What plans are made of
+    reader: Reader,
     /// Whether the pictures of a batch are computed one by one, with one plan for batches of every size
     independent: bool,
     /// What runs the shapes that there is no plan for, made when they are first seen
@@ -38,8 +40,11 @@ struct Entry {
     kept: bool,
 }
 
-/// The outputs by name.
-type Answer = Result<Vec<(String, Tensor)>, Error>;
+impl Entry {
+    fn is_for(&self, shapes: &[&[usize]]) -> bool {
+        self.shapes.iter().map(Vec::as_slice).eq(shapes.iter().copied())
+    }
+}
 
 /// How a set of shapes is run.
 enum Way {
@@ -53,8 +58,7 @@ impl Cache {
         let graph = reader.proto.graph.as_ref();
         let independent = graph.is_some_and(|graph| independent(graph, &reader.description));
         Self {
-            description: reader.description.clone(),
-            reader: Some(reader),
+            reader,
             independent,
             steps: OnceLock::new(),
             entries: ArcSwap::default(),
@@ -64,67 +68,18 @@ impl Cache {
         }
     }
 
-    /// Runs `inputs` by the plan for their shapes, building it first if need be. A plan that the cache gives up
-    /// meanwhile lives until its last run ends. Up to so many threads help where pictures are computed one by one.
-    pub(crate) fn run(&self, inputs: &[Tensor], helpers: usize) -> Answer {
-        match self.pictures(inputs) {
-            Some(count) => self.run_each(inputs, count, helpers),
-            None => self.run_whole(inputs),
-        }
-    }
-
-    /// How many pictures there are to be computed one by one: more than one.
+    /// How many pictures there are to be computed one by one.
     fn pictures(&self, inputs: &[Tensor]) -> Option<usize> {
-        let count = *inputs.first()?.shape().first()?;
-        let same = inputs.iter().all(|input| input.shape().first() == Some(&count));
-        (self.independent && same && count > 1).then_some(count)
-    }
-
-    fn run_each(&self, inputs: &[Tensor], count: usize, helpers: usize) -> Answer {
-        let answers: Vec<OnceLock<Answer>> = (0..count).map(|_| OnceLock::new()).collect();
-        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let work = || {
-            while let Some((at, answer)) = Some(next.fetch_add(1, Ordering::Relaxed))
-                .and_then(|at| Some((at, answers.get(at)?)))
-                .filter(|_| !failed.load(Ordering::Relaxed))
-            {
-                let made = picture(inputs, at).and_then(|inputs| self.run_whole(&inputs));
-                failed.fetch_or(made.is_err(), Ordering::Relaxed);
-                // Each is taken by one.
-                let _ = answer.set(made);
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..helpers.min(count - 1) {
-                // Where there is no thread to be had, the others do it.
-                let _ = std::thread::Builder::new().name("engine".to_owned()).spawn_scoped(scope, work);
-            }
-            work();
-        });
-        // The first failure; what comes after it may not have been begun.
-        let answers = answers.into_iter().map_while(OnceLock::into_inner).collect::<Result<Vec<_>, _>>()?;
-        stack(&answers)
+        pictures::count(inputs).filter(|_| self.independent)
     }
 
     fn run_whole(&self, inputs: &[Tensor]) -> Answer {
         let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
+        let description = &self.reader.description;
         self.get(&shapes, false, |way| match (way, self.steps()) {
-            (Way::Steps, Some(steps)) => steps.run(&self.description, inputs),
+            (Way::Steps, Some(steps)) => steps.run(description, inputs),
             (Way::Steps, None) => Err(Error::unsupported("there is no plan")),
-            (Way::Plan(plan), _) => plan.run(inputs, &self.description.outputs),
-        })
-    }
-
-    /// As [`Cache::run`], with the times of its nodes on `clock`, and without the outputs.
-    pub(crate) fn measure(&self, clock: &Clock, inputs: &[Tensor]) -> Result<(), Error> {
-        if let Some(count) = self.pictures(inputs) {
-            return (0..count).try_for_each(|at| self.measure(clock, &picture(inputs, at)?));
-        }
-        let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
-        self.get(&shapes, false, |way| match (way, self.steps()) {
-            (Way::Steps, Some(steps)) => steps.measure(clock, &self.description, inputs),
-            (Way::Steps, None) => Err(Error::unsupported("there is no plan")),
-            (Way::Plan(plan), _) => plan.measure(clock, inputs),
+            (Way::Plan(plan), _) => plan.run(inputs, &description.outputs),
         })
     }
 
@@ -138,24 +93,18 @@ impl Cache {
         self.get(shapes, true, |_| Ok(()))
     }
 
-    /// The shapes that there are plans for.
-    pub(crate) fn planned(&self) -> Vec<Vec<Vec<usize>>> {
-        let planned = |entry: &&Arc<Entry>| matches!(entry.plan.get(), Some(Ok(_)));
-        self.entries.load().iter().filter(planned).map(|entry| entry.shapes.clone()).collect()
-    }
-
     /// Lets go of what plans are made of, if there are some and one serves batches of every size.
-    pub(crate) fn freeze(&mut self) {
-        let needed = |entry: &Arc<Entry>| matches!(entry.plan.get(), Some(Ok(Way::Steps)));
-        let entries = self.entries.load();
-        if self.independent && !entries.is_empty() && !entries.iter().any(needed) {
-            self.reader = None;
+    pub(crate) fn freeze(self) -> Box<dyn Runs> {
+        let planned = |entry: &Arc<Entry>| matches!(entry.plan.get(), Some(Ok(Way::Plan(_))));
+        let entries = self.entries.load_full();
+        if !self.independent || entries.is_empty() || !entries.iter().all(planned) {
+            return Box::new(self);
         }
+        Box::new(Frozen { entries: entries.to_vec() })
     }
 
     fn steps(&self) -> Option<&Steps> {
-        let reader = self.reader.as_ref();
-        self.steps.get_or_init(|| reader.and_then(|read| Steps::new(&read.proto, &read.onnx).ok())).as_ref()
+        self.steps.get_or_init(|| Steps::new(&self.reader).ok()).as_ref()
     }
 
     fn get<T>(
@@ -172,24 +121,19 @@ impl Cache {
             Err(error) => {
                 // A failure is not worth the place of a plan that works.
                 self.replace(|entries| entries.retain(|e| !Arc::ptr_eq(e, &entry)));
-                let message = format!("the graph takes no input of {}", list(shapes));
-                Err(Error::input(message).caused_by(error))
+                Err(no_input(shapes).caused_by(error))
             }
         }
     }
 
     /// Steps only where values may decide shapes: a graph of floats alone that has no plan has none for its shapes.
     fn way(&self, shapes: &[&[usize]]) -> Result<Way, Error> {
-        let Some(reader) = &self.reader else {
-            let planned: Vec<String> = self.planned().iter().map(|shapes| list(shapes)).collect();
-            return Err(Error::input(format!("it was sealed for {} alone", planned.join(" or "))));
-        };
-        let error = match Plan::build(reader, Some(shapes)) {
+        let error = match Plan::build(&self.reader, Some(shapes)) {
             Ok(plan) => return Ok(Way::Plan(Box::new(plan))),
             Err(error) => error,
         };
         let Some(steps) = self.steps() else { return Err(error) };
-        match steps.rehearse(&self.description, shapes) {
+        match steps.rehearse(&self.reader.description, shapes) {
             Rehearsal::Failed(_) => Err(error),
             Rehearsal::Passed | Rehearsal::Unknown => Ok(Way::Steps),
         }
@@ -226,33 +170,92 @@ impl Cache {
     }
 }
 
-/// The picture number `at` of each input.
-fn picture(inputs: &[Tensor], at: usize) -> Result<Vec<Tensor>, Error> {
-    let one = |input: &Tensor| {
-        let mut shape = input.shape().to_vec();
-        let count = std::mem::replace(&mut shape[0], 1);
-        let bytes = input.as_bytes().len() / count;
-        Tensor::from_le_bytes(input.dtype(), &shape, &input.as_bytes()[at * bytes..][..bytes])
-    };
-    inputs.iter().map(one).collect()
+impl Runs for Cache {
+    /// By the plan for the inputs' shapes, which is built first if need be. One that the cache gives up meanwhile lives until
+    /// its last run ends.
+    fn run(&self, inputs: &[Tensor], _outputs: &[TensorInfo], helpers: usize) -> Answer {
+        match self.pictures(inputs) {
+            Some(count) => pictures::each(inputs, count, helpers, |inputs| self.run_whole(inputs)),
+            None => self.run_whole(inputs),
+        }
+    }
+
+    fn measure(&self, clock: &Clock, inputs: &[Tensor], outputs: &[TensorInfo]) -> Result<(), Error> {
+        if let Some(count) = self.pictures(inputs) {
+            return (0..count).try_for_each(|at| self.measure(clock, &pictures::one(inputs, at)?, outputs));
+        }
+        let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
+        self.get(&shapes, false, |way| match (way, self.steps()) {
+            (Way::Steps, Some(steps)) => steps.measure(clock, &self.reader.description, inputs),
+            (Way::Steps, None) => Err(Error::unsupported("there is no plan")),
+            (Way::Plan(plan), _) => plan.measure(clock, inputs),
+        })
+    }
+
+    fn plans_per_shape(&self) -> bool {
+        true
+    }
+
+    fn planned(&self) -> Vec<Vec<Vec<usize>>> {
+        planned(&self.entries.load())
+    }
 }
 
-/// The outputs of pictures as one batch.
-fn stack(answers: &[Vec<(String, Tensor)>]) -> Answer {
-    let Some(first) = answers.first() else { return Ok(Vec::new()) };
-    let each = first.iter().enumerate().map(|(output, (name, tensor))| {
-        let parts = answers.iter().map(|answer| answer[output].1.as_bytes()).collect::<Vec<_>>();
-        let mut shape = tensor.shape().to_vec();
-        if let Some(count) = shape.first_mut() {
-            *count *= answers.len();
+/// Plans for the shapes that were asked for at load, each of one picture, and nothing to make others of.
+struct Frozen {
+    entries: Vec<Arc<Entry>>,
+}
+
+impl Frozen {
+    fn plan(&self, inputs: &[Tensor]) -> Result<&Plan, Error> {
+        let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
+        let entry = self.entries.iter().find(|entry| entry.is_for(&shapes));
+        if let Some(Ok(Way::Plan(plan))) = entry.and_then(|entry| entry.plan.get()) {
+            return Ok(plan);
         }
-        Ok((name.clone(), Tensor::from_le_bytes(tensor.dtype(), &shape, &parts.concat())?))
-    });
-    each.collect()
+        let planned: Vec<String> = planned(&self.entries).iter().map(|shapes| list(shapes)).collect();
+        let why = Error::input(format!("it was sealed for {} alone", planned.join(" or ")));
+        Err(no_input(&shapes).caused_by(&why))
+    }
+}
+
+impl Runs for Frozen {
+    fn run(&self, inputs: &[Tensor], outputs: &[TensorInfo], helpers: usize) -> Answer {
+        let run = |inputs: &[Tensor]| self.plan(inputs)?.run(inputs, outputs);
+        match pictures::count(inputs) {
+            Some(count) => pictures::each(inputs, count, helpers, run),
+            None => run(inputs),
+        }
+    }
+
+    fn measure(&self, clock: &Clock, inputs: &[Tensor], _outputs: &[TensorInfo]) -> Result<(), Error> {
+        (0..inputs.first().and_then(|input| input.shape().first()).copied().unwrap_or(0)).try_for_each(|at| {
+            let inputs = pictures::one(inputs, at)?;
+            self.plan(&inputs)?.measure(clock, &inputs)
+        })
+    }
+
+    fn plans_per_shape(&self) -> bool {
+        true
+    }
+
+    fn planned(&self) -> Vec<Vec<Vec<usize>>> {
+        planned(&self.entries)
+    }
+}
+
+/// The shapes that there are plans for.
+fn planned(entries: &[Arc<Entry>]) -> Vec<Vec<Vec<usize>>> {
+    let planned = |entry: &&Arc<Entry>| matches!(entry.plan.get(), Some(Ok(_)));
+    entries.iter().filter(planned).map(|entry| entry.shapes.clone()).collect()
+}
+
+fn no_input(shapes: &[&[usize]]) -> Error {
+    Error::input(format!("the graph takes no input of {}", list(shapes)))
 }
 
 fn find(entries: &[Arc<Entry>], shapes: &[&[usize]]) -> Option<Arc<Entry>> {
-    entries.iter().find(|e| e.shapes.iter().map(Vec::as_slice).eq(shapes.iter().copied())).cloned()
+    entries.iter().find(|entry| entry.is_for(shapes)).cloned()
 }
 
 /// `[1, 4, 256, 256] and [1]`.

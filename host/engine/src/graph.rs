@@ -10,8 +10,9 @@ use crate::forest::allow;
 use crate::import::{Format, Import, import};
 use crate::onnxruntime::Session;
 use crate::plan::Plan;
-use crate::profile::{Clock, Implementation, Profile};
+use crate::profile::{Clock, Profile};
 use crate::read::{Reader, describe};
+use crate::runs::{Runs, Stepwise};
 use crate::signature::{Description, Dim, TensorInfo};
 use crate::steps::{Rehearsal, Steps};
 use crate::{Error, Tensor, hold};
@@ -57,21 +58,8 @@ impl Default for LoadOptions {
 pub struct Graph {
     inputs: Vec<TensorInfo>,
     outputs: Vec<TensorInfo>,
-    plans: Plans,
+    runs: Box<dyn Runs>,
     threads: usize,
-}
-
-enum Plans {
-    /// No ONNX: trees or weights of a booster.
-    Booster(Box<Booster>),
-    /// Every dim is fixed, or the plan holds for any.
-    One(Box<Plan>),
-    /// Dims are open and decide which kernels are used.
-    PerShape(Box<Cache>),
-    /// There is no plan of the whole.
-    Steps(Box<(Steps, Description)>),
-    /// ONNX Runtime plans by itself.
-    OnnxRuntime(Box<Session>),
 }
 
 /// Bytes of values that are worked out while a graph is loaded, beside as many as its file has.
@@ -99,9 +87,8 @@ impl Graph {
         }
         if let Engine::OnnxRuntime(runtime) = &options.engine {
             let (session, Description { inputs, outputs, .. }) = Session::load(runtime, bytes)?;
-            let graph = Self { inputs, outputs, plans: Plans::OnnxRuntime(Box::new(session)), threads: 1 };
-            options.warm.iter().try_for_each(|shapes| graph.prepare(shapes))?;
-            return Ok(graph);
+            check_warm(&inputs, &options.warm)?;
+            return Ok(Self { inputs, outputs, runs: Box::new(session), threads: 1 });
         }
         if let Some(import) = read_booster(bytes)? {
             return Self::of(import, options);
@@ -129,27 +116,27 @@ impl Graph {
         } else {
             Plan::build(&reader, None).and_then(|plan| plan.rehearse(&inputs).map(|()| plan)).ok()
         };
-        let plans = match one {
-            Some(plan) => Plans::One(Box::new(plan)),
+        check_warm(&inputs, &options.warm)?;
+        let runs: Box<dyn Runs> = match one {
+            Some(plan) => Box::new(plan),
             None => {
                 // What is wrong with the graph as such is found here rather than at the first call.
                 reader.model(false)?;
-                Plans::PerShape(Box::new(Cache::new(reader, options.max_plans)))
+                let cache = Cache::new(reader, options.max_plans);
+                for shapes in &options.warm {
+                    cache.keep(&shapes.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+                }
+                if options.only_warm { cache.freeze() } else { Box::new(cache) }
             }
         };
-        let mut graph = Self { inputs, outputs, plans, threads: options.threads };
-        options.warm.iter().try_for_each(|shapes| graph.prepare(shapes))?;
-        if let (Plans::PerShape(cache), true) = (&mut graph.plans, options.only_warm) {
-            cache.freeze();
-        }
-        Ok(graph)
+        Ok(Self { inputs, outputs, runs, threads: options.threads })
     }
 
     /// # Errors
     ///
     /// As `Steps::new`, and for a graph of floats alone, when it can't be run with its own dims.
     fn in_steps(reader: Reader, options: &LoadOptions) -> Result<Self, Error> {
-        let steps = Steps::new(&reader.proto, &reader.onnx)?;
+        let steps = Steps::new(&reader)?;
         let description = reader.description;
         let (inputs, outputs) = (description.inputs.clone(), description.outputs.clone());
         let shapes: Vec<Vec<usize>> = inputs
@@ -161,16 +148,16 @@ impl Graph {
         if let (false, Rehearsal::Failed(error)) = (open, steps.rehearse(&description, &shapes)) {
             return Err(error);
         }
-        let plans = Plans::Steps(Box::new((steps, description)));
-        Ok(Self { inputs, outputs, plans, threads: options.threads })
+        check_warm(&inputs, &options.warm)?;
+        let runs = Box::new(Stepwise { steps, description });
+        Ok(Self { inputs, outputs, runs, threads: options.threads })
     }
 
     fn of(import: Import, options: &LoadOptions) -> Result<Self, Error> {
         let Description { inputs, outputs, .. } = booster::describe(&import, options.margin);
-        let plans = Plans::Booster(Box::new(Booster::new(import, options.margin)?));
-        let graph = Self { inputs, outputs, plans, threads: options.threads };
-        options.warm.iter().try_for_each(|shapes| graph.prepare(shapes))?;
-        Ok(graph)
+        let runs = Box::new(Booster::new(import, options.margin)?);
+        check_warm(&inputs, &options.warm)?;
+        Ok(Self { inputs, outputs, runs, threads: options.threads })
     }
 
     /// Reads what a model says about itself. Decodes the file, but neither optimises nor checks an ONNX graph.
@@ -198,13 +185,13 @@ impl Graph {
 
     /// Whether a plan is built for each new set of shapes, so that the first call with them takes longer.
     pub fn plans_per_shape(&self) -> bool {
-        matches!(self.plans, Plans::PerShape(_))
+        self.runs.plans_per_shape()
     }
 
     /// The shapes that were planned for, for each one shape for each input; a batch counts as 1 where its pictures are
     /// computed each by itself. Empty where one plan serves every shape.
     pub fn planned(&self) -> Vec<Vec<Vec<usize>>> {
-        if let Plans::PerShape(cache) = &self.plans { cache.planned() } else { Vec::new() }
+        self.runs.planned()
     }
 
     /// Runs the graph. `inputs` in any order, matched by name; the outputs come in the order of
@@ -232,21 +219,8 @@ impl Graph {
     ) -> Result<Vec<(String, Tensor)>, Error> {
         let inputs = in_order(&self.inputs, inputs)?;
         match self.threads.max(helpers + 1) {
-            1 => self.compute(&inputs, helpers),
-            threads => allow(threads, || self.compute(&inputs, helpers)),
-        }
-    }
-
-    fn compute(&self, inputs: &[Tensor], helpers: usize) -> Result<Vec<(String, Tensor)>, Error> {
-        match &self.plans {
-            Plans::One(plan) => plan.run(inputs, &self.outputs),
-            Plans::PerShape(cache) => cache.run(inputs, helpers),
-            Plans::Steps(steps) => steps.0.run(&steps.1, inputs),
-            Plans::OnnxRuntime(session) => session.run(inputs, &self.outputs),
-            Plans::Booster(booster) => {
-                let answers = booster.run(&inputs[0])?;
-                Ok(self.outputs.iter().map(|info| info.name.clone()).zip(answers).collect())
-            }
+            1 => self.runs.run(&inputs, &self.outputs, helpers),
+            threads => allow(threads, || self.runs.run(&inputs, &self.outputs, helpers)),
         }
     }
 
@@ -258,38 +232,27 @@ impl Graph {
     /// As [`Graph::run`].
     pub fn profile(&self, inputs: Vec<(String, Tensor)>, runs: usize) -> Result<Profile, Error> {
         let (inputs, runs) = (in_order(&self.inputs, inputs)?, runs.max(1));
-        let measure = |clock: &Clock| match &self.plans {
-            Plans::One(plan) => plan.measure(clock, &inputs),
-            Plans::PerShape(cache) => cache.measure(clock, &inputs),
-            Plans::Steps(steps) => steps.0.measure(clock, &steps.1, &inputs),
-            Plans::Booster(booster) => {
-                let start = Instant::now();
-                booster.run(&inputs[0])?;
-                clock.add("booster", "Booster", Implementation::Ours, start.elapsed());
-                Ok(())
-            }
-            Plans::OnnxRuntime(session) => {
-                let start = Instant::now();
-                session.run(&inputs, &self.outputs)?;
-                clock.add("graph", "Graph", Implementation::OnnxRuntime, start.elapsed());
-                Ok(())
-            }
-        };
+        let measure = |clock: &Clock| self.runs.measure(clock, &inputs, &self.outputs);
         measure(&Clock::default())?;
         let clock = Clock::default();
         let start = Instant::now();
         (0..runs).try_for_each(|_| measure(&clock))?;
         Ok(clock.profile(runs, start.elapsed()))
     }
+}
 
-    fn prepare(&self, shapes: &[Vec<usize>]) -> Result<(), Error> {
-        if shapes.len() != self.inputs.len() {
-            let (expected, got) = (self.inputs.len(), shapes.len());
+/// # Errors
+///
+/// `InvalidInput` for shapes that `inputs` don't take.
+fn check_warm(inputs: &[TensorInfo], warm: &[Vec<Vec<usize>>]) -> Result<(), Error> {
+    for shapes in warm {
+        if shapes.len() != inputs.len() {
+            let (expected, got) = (inputs.len(), shapes.len());
             return Err(Error::input(format!(
                 "warm: expected {expected} shapes, one for each input, got {got}"
             )));
         }
-        for (info, shape) in self.inputs.iter().zip(shapes) {
+        for (info, shape) in inputs.iter().zip(shapes) {
             if !fits(info, shape) {
                 return Err(Error::input(format!(
                     "warm: input {:?}: expected {info}, got {shape:?}",
@@ -297,11 +260,8 @@ impl Graph {
                 )));
             }
         }
-        match &self.plans {
-            Plans::One(_) | Plans::Steps(_) | Plans::Booster(_) | Plans::OnnxRuntime(_) => Ok(()),
-            Plans::PerShape(cache) => cache.keep(&shapes.iter().map(Vec::as_slice).collect::<Vec<_>>()),
-        }
     }
+    Ok(())
 }
 
 /// `None` for ONNX.

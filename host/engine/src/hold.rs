@@ -9,7 +9,7 @@ mod counts;
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
@@ -131,22 +131,28 @@ pub(crate) fn ask_node(node: &TypedNode, inputs: &[TValue]) -> TractResult<()> {
 
 type Builder = fn(&ParsingContext, &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
-/// Puts the guard around each of `operators`, which are the same in every call.
-pub(crate) fn register(operators: &mut OnnxOpRegister) {
-    inner(operators);
-    operators.0.values_mut().for_each(|builder| *builder = build);
-}
+/// The operators' own builders. A builder is a plain function, and has no place of its own for them.
+pub(crate) struct Builders(HashMap<String, Builder>);
 
-/// The operators' own builders: a builder is a plain function, and has no place of its own for them.
-fn inner(operators: &OnnxOpRegister) -> &'static HashMap<String, Builder> {
-    static INNER: OnceLock<HashMap<String, Builder>> = OnceLock::new();
-    INNER.get_or_init(|| {
-        operators.0.iter().map(|(name, builder)| (name.clone(), *builder as Builder)).collect()
-    })
+/// They are there for as long as somebody builds operators, so that a prepared graph keeps none of them.
+static BUILDERS: Mutex<Weak<Builders>> = Mutex::new(Weak::new());
+
+/// Puts the guard around each of `operators`, which are the same in every call. The guards work while what is given lives.
+pub(crate) fn register(operators: &mut OnnxOpRegister) -> Arc<Builders> {
+    let mut shared = BUILDERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let builders = shared.upgrade().unwrap_or_else(|| {
+        let own = operators.0.iter().map(|(name, builder)| (name.clone(), *builder as Builder));
+        let own = Arc::new(Builders(own.collect()));
+        *shared = Arc::downgrade(&own);
+        own
+    });
+    operators.0.values_mut().for_each(|builder| *builder = build);
+    builders
 }
 
 fn build(ctx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
-    let builder = inner(&ctx.framework.op_register).get(&node.op_type);
+    let builders = BUILDERS.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+    let builder = builders.as_ref().and_then(|builders| builders.0.get(&node.op_type));
     let builder = builder.with_context(|| format!("operator {} is not known", node.op_type))?;
     let counts = Counts::of(node)?;
     let (op, closures) = builder(ctx, node)?;

@@ -103,6 +103,8 @@ mod onnxruntime;
 #[cfg(feature = "graphs")]
 mod ops;
 #[cfg(feature = "graphs")]
+mod pictures;
+#[cfg(feature = "graphs")]
 mod plan;
 #[cfg(feature = "graphs")]
 mod precision;
@@ -110,6 +112,8 @@ mod precision;
 mod profile;
 #[cfg(feature = "graphs")]
 mod read;
+#[cfg(feature = "graphs")]
+mod runs;
 #[cfg(feature = "graphs")]
 mod sample;
 mod signature;

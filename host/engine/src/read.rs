@@ -1,6 +1,7 @@
 //! From bytes to a graph that tract can plan: decoding, what is refused, and the dims left open.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use tract_onnx::Onnx;
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -10,6 +11,7 @@ use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorPr
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::TDim;
 
+use crate::hold::Builders;
 use crate::signature::{Description, Dim, TensorInfo};
 use crate::weigh::weigh;
 use crate::{Dtype, Error, ErrorKind, hold, kernels, ops};
@@ -36,6 +38,8 @@ const SHAPE_BOUND: [&str; 14] = [
 pub(crate) struct Reader {
     pub(crate) proto: ModelProto,
     pub(crate) onnx: Onnx,
+    /// What its operators are built with
+    pub(crate) builders: Arc<Builders>,
     pub(crate) description: Description,
     /// Whether plans should be made per shape, where a dim is open.
     pub(crate) shape_bound: bool,
@@ -59,13 +63,13 @@ impl Reader {
         proto.graph.iter_mut().for_each(spell_out);
         let mut onnx = onnx().with_ignore_output_shapes(true).with_ignore_output_types(true);
         ops::register(&mut onnx.op_register);
-        hold::register(&mut onnx.op_register);
+        let builders = hold::register(&mut onnx.op_register);
         let graph = proto.graph.as_ref().ok_or_else(|| Error::model("the file holds no graph"))?;
         let opset = proto.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
         let Check { shape_bound, stepwise } = check(graph, &onnx, opset.map_or(1, |set| set.version))?;
         let narrow =
             description.inputs.iter().chain(&description.outputs).any(|i| i.dtype.to_tract().is_none());
-        Ok(Self { proto, onnx, description, shape_bound, stepwise: stepwise || narrow })
+        Ok(Self { proto, onnx, builders, description, shape_bound, stepwise: stepwise || narrow })
     }
 
     /// The graph with the inputs' dims as declared, each open one a symbol. Shapes inside are derived rather than

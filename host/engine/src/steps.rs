@@ -8,15 +8,17 @@ mod flow;
 mod planned;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tract_onnx::Onnx;
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
+use tract_onnx::pb::{GraphProto, NodeProto, OperatorSetIdProto};
 use tract_onnx::prelude::*;
 
+use crate::hold::Builders;
 use crate::kernels::{self, Call, Kernel};
 use crate::profile::{Clock, Implementation};
-use crate::read::{called, guard};
+use crate::read::{Reader, called, guard};
 use crate::signature::{Description, TensorInfo};
 use crate::{Error, ErrorKind, Tensor, hold};
 use flow::Flow;
@@ -30,6 +32,8 @@ pub(crate) struct Steps {
 /// What all nodes of a model have in common.
 struct Shared {
     onnx: Onnx,
+    /// What its operators are built with
+    _builders: Arc<Builders>,
     ir_version: i64,
     opsets: Vec<OperatorSetIdProto>,
 }
@@ -91,10 +95,15 @@ impl Steps {
     /// # Errors
     ///
     /// `InvalidModel` for constants that contradict themselves, and for values that nothing makes.
-    pub(crate) fn new(model: &ModelProto, onnx: &Onnx) -> Result<Self, Error> {
+    pub(crate) fn new(reader: &Reader) -> Result<Self, Error> {
+        let model = &reader.proto;
         let graph = model.graph.as_ref().ok_or_else(|| Error::model("the file holds no graph"))?;
-        let shared =
-            Shared { onnx: onnx.clone(), ir_version: model.ir_version, opsets: model.opset_import.clone() };
+        let shared = Shared {
+            onnx: reader.onnx.clone(),
+            _builders: reader.builders.clone(),
+            ir_version: model.ir_version,
+            opsets: model.opset_import.clone(),
+        };
         let body = Body::new(graph, &shared, &HashSet::new())?;
         Ok(Self { shared, body })
     }
