@@ -33,7 +33,8 @@ pub fn build(
 ) -> Result<PathBuf, String> {
     // Whatever the caller's flags are, a guest gets these.
     let simd = if cfg!(feature = "scalar") { "-simd128" } else { "+simd128" };
-    let mut flags = vec![format!("-Ctarget-feature={simd}")];
+    // A guest lies where its linker puts it, and nothing is linked to it later.
+    let mut flags = vec![format!("-Ctarget-feature={simd}"), "-Crelocation-model=static".to_owned()];
     if system == System::Closed {
         flags.push("-Clink-arg=--skip-wit-component".to_owned());
     }
