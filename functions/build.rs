@@ -7,6 +7,9 @@ mod guest_build;
 #[cfg(feature = "cli")]
 #[path = "src/guest_close.rs"]
 mod guest_close;
+#[cfg(feature = "cli")]
+#[path = "src/guest_references.rs"]
+mod guest_references;
 
 #[cfg(feature = "cli")]
 use std::path::Path;
@@ -32,6 +35,7 @@ fn guests() {
     }
     println!("cargo::rerun-if-changed=src/guest_build.rs");
     println!("cargo::rerun-if-changed=src/guest_close.rs");
+    println!("cargo::rerun-if-changed=src/guest_references.rs");
     let out = std::env::var_os("OUT_DIR").expect("cargo sets it");
     let out = Path::new(&out);
     let prebuilt: [(_, _, &[&str]); 2] = [
@@ -50,6 +54,7 @@ fn guests() {
         for watched in [
             "guest/engine/src",
             "guest/engine/Cargo.toml",
+            "guest/engine/build.rs",
             "guest/front/src",
             "guest/front/Cargo.toml",
             "host/engine/src",
@@ -60,12 +65,15 @@ fn guests() {
             println!("cargo::rerun-if-changed={}", Path::new(&here).join("..").join(watched).display());
         }
         let small = ["--config", "profile.release.opt-level='s'", "--features"];
+        // What its linker says is looked at before it is left out.
+        let linked = ["--config", "profile.release.strip='debuginfo'"];
         let engines: [(_, _, &[&str]); 2] = [
             ("AMPOULE_PORTABLE_ENGINE", "engine.wasm", &[]),
             ("AMPOULE_PORTABLE_BOOSTERS", "boosters.wasm", &["--no-default-features"]),
         ];
         for (variable, name, arguments) in engines {
-            carry(variable, name, &guest.join("engine"), out, arguments, System::Closed);
+            let arguments = [linked.as_slice(), arguments].concat();
+            carry(variable, name, &guest.join("engine"), out, &arguments, System::Closed);
         }
         let fronts = [
             ("AMPOULE_FRONT_RUN", "run.wasm", "run", System::Open),

@@ -4,11 +4,16 @@
 //! instance with fewer imports is made faster, and runs where a runtime gives a server's handler nothing of the kind
 //! (`wasmtime serve`). The seed of hash maps, which is lacking there too, is made of random numbers, which aren't.
 
+use std::borrow::Cow;
+
 use wasm_encoder::reencode::{Error as ReencodeError, Reencode, utils};
 use wasm_encoder::{
-    CodeSection, EntityType, Function, FunctionSection, ImportSection, MemArg, Module, TypeSection, ValType,
+    CodeSection, CustomSection, EntityType, Function, FunctionSection, ImportSection, MemArg, Module,
+    TypeSection, ValType,
 };
 use wasmparser::{FuncType, Parser, Payload, TypeRef};
+
+use crate::guest_references;
 
 /// The interfaces that are answered, without their versions.
 const CLOSED: [&str; 8] = [
@@ -22,12 +27,20 @@ const CLOSED: [&str; 8] = [
     "wasi:filesystem/",
 ];
 
-/// Makes a component of a core module that holds its world, as the linker leaves it with `--skip-wit-component`.
+/// Makes a component of a core module that holds its world, as the linker leaves it with `--skip-wit-component`. What the
+/// linker says of references (`--emit-relocs`) is kept in another form (`guest_references`).
 ///
 /// # Errors
 /// One sentence: the module is none, or holds no world.
 pub fn component(module: &[u8]) -> Result<Vec<u8>, String> {
-    let closed = close(module).map_err(|cause| format!("the guest's module can't be read: {cause}"))?;
+    let (mut closed, closing) =
+        close(module).map_err(|cause| format!("the guest's module can't be read: {cause}"))?;
+    let references = guest_references::references(module, |function| closing.place_of(function))?;
+    if let Some(references) = &references {
+        let name = Cow::Borrowed(guest_references::SECTION);
+        closed.section(&CustomSection { name, data: Cow::Borrowed(references) });
+    }
+    let closed = closed.finish();
     wit_component::ComponentEncoder::default()
         .validate(true)
         .module(&closed)
@@ -102,7 +115,7 @@ impl Stub {
 }
 
 /// The module with functions of its own in place of the imports that are answered, behind all others.
-fn close(module: &[u8]) -> Result<Vec<u8>, ReencodeError<wasmparser::BinaryReaderError>> {
+fn close(module: &[u8]) -> Result<(Module, Closing), ReencodeError<wasmparser::BinaryReaderError>> {
     let mut types = Vec::new();
     let mut closing = Closing::default();
     let mut defined = 0;
@@ -132,7 +145,7 @@ fn close(module: &[u8]) -> Result<Vec<u8>, ReencodeError<wasmparser::BinaryReade
     closing.types = types;
     let mut closed = Module::new();
     closing.parse_core_module(&mut closed, Parser::new(0), module)?;
-    Ok(closed.finish())
+    Ok((closed, closing))
 }
 
 #[derive(Default)]
@@ -159,6 +172,12 @@ impl Closing {
         }
     }
 
+    /// Where a function of the module is found now.
+    fn place_of(&self, function: u32) -> u32 {
+        let place = self.places.get(function as usize).copied();
+        place.unwrap_or_else(|| function - self.imports.len() as u32 + self.imported())
+    }
+
     /// How many functions are imported now.
     fn imported(&self) -> u32 {
         self.kept + u32::from(self.random.is_some())
@@ -173,11 +192,18 @@ impl Reencode for Closing {
     type Error = wasmparser::BinaryReaderError;
 
     fn function_index(&mut self, function: u32) -> Result<u32, ReencodeError<Self::Error>> {
-        Ok(self
-            .places
-            .get(function as usize)
-            .copied()
-            .unwrap_or_else(|| function - self.imports.len() as u32 + self.imported()))
+        Ok(self.place_of(function))
+    }
+
+    fn parse_custom_section(
+        &mut self,
+        module: &mut Module,
+        section: wasmparser::CustomSectionReader<'_>,
+    ) -> Result<(), ReencodeError<Self::Error>> {
+        if guest_references::is_for_linkers(section.name()) {
+            return Ok(());
+        }
+        utils::parse_custom_section(self, module, section)
     }
 
     fn parse_type_section(

@@ -16,6 +16,8 @@ mod glibc;
 mod guest_build;
 #[cfg(feature = "cli")]
 mod guest_close;
+#[cfg(feature = "cli")]
+mod guest_references;
 pub mod job;
 pub mod lambda;
 pub mod lazy;

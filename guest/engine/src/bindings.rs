@@ -15,4 +15,6 @@ wit_bindgen::generate!({
     path: "../wit",
     world: "ampoule:model/engine",
     generate_all,
+    // Nothing is called before `prepare`, which does it.
+    disable_run_ctors_once_workaround: true,
 });

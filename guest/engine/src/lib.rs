@@ -34,6 +34,8 @@ struct Prepared {
 
 impl bindings::Guest for Component {
     fn prepare(name: String, file: Vec<u8>, shapes: Vec<Vec<Vec<u32>>>) -> Result<(), String> {
+        // What crates register of themselves serves those who read and plan graphs.
+        wit_bindgen::rt::run_ctors_once();
         allocator::clear_what_is_freed(|| {
             let graph = load(&file, &shapes);
             drop(file);

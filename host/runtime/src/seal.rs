@@ -5,6 +5,7 @@
 //! anything is served. The same inputs always give the same bytes.
 
 mod portable;
+mod prune;
 mod snapshot;
 
 use std::borrow::Cow;

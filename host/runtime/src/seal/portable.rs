@@ -8,6 +8,7 @@ use wac_graph::{CompositionGraph, EncodeOptions, NodeId};
 use wasm_encoder::{ComponentSection as _, RawSection};
 use wasmparser::Payload;
 
+use super::prune::pruned;
 use super::snapshot::Running;
 use super::{append, append_sections};
 use crate::ampoule::PREDICTOR_SECTION;
@@ -17,6 +18,9 @@ use ampoule_wire::{Dim, GraphFacts};
 /// Bytes of memory that the engine may take while it makes graphs ready: all that 32 bits can count, but for the last
 /// page.
 const ENGINE_BYTES: usize = (4 << 30) - (128 << 10);
+
+/// What an engine exports that is done with once its graphs are ready.
+const PREPARING: [&str; 2] = ["prepare", "cabi_post_prepare"];
 
 /// What the predictor gets from the engine.
 const PLUGGED: [&str; 4] = ["tensor", "errors", "inference", "graph"];
@@ -137,7 +141,7 @@ async fn prepared(
         };
         prepared.map_err(|why| Error::Portable { graph: facts.name.clone(), why })?;
     }
-    running.snapshot().await
+    pruned(&running.snapshot().await?, &PREPARING)
 }
 
 /// The front that knows the manifest.
