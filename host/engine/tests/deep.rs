@@ -22,6 +22,18 @@ const CASES: [(&str, f32, f32); 8] = [
     ("names", 1e-6, 1e-5),
 ];
 
+/// Those that multiply bytes.
+const INTEGERS: [&str; 2] = ["qdq_cnn", "qoperator_mlp"];
+
+/// Whether ONNX Runtime adds products of bytes in 32 bits here. On an x86 processor without VNNI it adds pairs of them in 16,
+/// where they may saturate, as its documentation of quantization says; the answers kept are of one that has it.
+fn adds_bytes_exactly() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni");
+    #[cfg(not(target_arch = "x86_64"))]
+    true
+}
+
 #[test]
 fn deep_models_answer_as_the_peer_does() {
     let engines = engines();
@@ -46,6 +58,9 @@ fn deep_models_answer_as_the_peer_does() {
                     (Dtype::F32, expected.shape()),
                     "{engine}: {name}, run {at}, {output}"
                 );
+                if *engine == "onnxruntime" && INTEGERS.contains(&name) && !adds_bytes_exactly() {
+                    continue;
+                }
                 for (at, (a, e)) in f32s(got).into_iter().zip(f32s(&expected)).enumerate() {
                     assert!(
                         (a - e).abs() <= atol + rtol * e.abs(),
