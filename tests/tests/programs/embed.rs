@@ -33,6 +33,7 @@ fn the_example_predicts_as_the_command_does() {
     }
     for (arguments, expected) in [
         (&[&*plain, "[[1, 2]]"][..], "instances[0]: expected 4 values, got 2"),
+        (&["none.wasm", ROWS], "none.wasm"),
         (&["none.wasm", ROWS], "No such file"),
         (&[&*plain], "expected AMPOULE INSTANCES [CACHE]"),
     ] {
