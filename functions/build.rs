@@ -25,6 +25,16 @@ fn main() {
     guests();
 }
 
+/// What of the engine works once, before an ampoule is sealed: small.
+#[cfg(feature = "cli")]
+const ENGINE_ONCE: [&str; 6] =
+    ["minijinja", "prost", "regex-syntax", "tract-hir", "tract-nnef", "tract-onnx"];
+
+/// What is optimised as a part of the whole engine anyway, when that is linked: by itself, it would take as long once more.
+#[cfg(feature = "cli")]
+const ENGINE_LINKED: [&str; 5] =
+    ["regex-automata", "tract-core", "tract-data", "tract-extra", "tract-onnx-opl"];
+
 #[cfg(feature = "cli")]
 fn guests() {
     // Asked for now, for the folder that this program was built in may have been moved since.
@@ -66,7 +76,14 @@ fn guests() {
         }
         let small = ["--config", "profile.release.opt-level='s'", "--features"];
         // What its linker says is looked at before it is left out.
-        let linked = ["--config", "profile.release.strip='debuginfo'"];
+        let mut linked = vec!["--config".to_owned(), "profile.release.strip='debuginfo'".to_owned()];
+        for (packages, level) in [(ENGINE_ONCE.as_slice(), "'s'"), (ENGINE_LINKED.as_slice(), "1")] {
+            for package in packages {
+                linked.push("--config".to_owned());
+                linked.push(format!("profile.release.package.{package}.opt-level={level}"));
+            }
+        }
+        let linked: Vec<&str> = linked.iter().map(String::as_str).collect();
         let engines: [(_, _, &[&str]); 2] = [
             ("AMPOULE_PORTABLE_ENGINE", "engine.wasm", &[]),
             ("AMPOULE_PORTABLE_BOOSTERS", "boosters.wasm", &["--no-default-features"]),
