@@ -83,6 +83,15 @@ impl Cache {
         })
     }
 
+    fn measure_whole(&self, clock: &Clock, inputs: &[Tensor]) -> Result<(), Error> {
+        let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
+        self.get(&shapes, false, |way| match (way, self.steps()) {
+            (Way::Steps, Some(steps)) => steps.measure(clock, &self.reader.description, inputs),
+            (Way::Steps, None) => Err(Error::unsupported("there is no plan")),
+            (Way::Plan(plan), _) => plan.measure(clock, inputs),
+        })
+    }
+
     /// Builds the plan for `shapes` and never gives it up; it does not count towards the capacity.
     pub(crate) fn keep(&self, shapes: &[&[usize]]) -> Result<(), Error> {
         let mut one: Vec<Vec<usize>> = shapes.iter().map(|shape| shape.to_vec()).collect();
@@ -180,16 +189,13 @@ impl Runs for Cache {
         }
     }
 
-    fn measure(&self, clock: &Clock, inputs: &[Tensor], outputs: &[TensorInfo]) -> Result<(), Error> {
-        if let Some(count) = self.pictures(inputs) {
-            return (0..count).try_for_each(|at| self.measure(clock, &pictures::one(inputs, at)?, outputs));
+    fn measure(&self, clock: &Clock, inputs: &[Tensor], _outputs: &[TensorInfo]) -> Result<(), Error> {
+        match self.pictures(inputs) {
+            Some(count) => {
+                (0..count).try_for_each(|at| self.measure_whole(clock, &pictures::one(inputs, at)?))
+            }
+            None => self.measure_whole(clock, inputs),
         }
-        let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
-        self.get(&shapes, false, |way| match (way, self.steps()) {
-            (Way::Steps, Some(steps)) => steps.measure(clock, &self.reader.description, inputs),
-            (Way::Steps, None) => Err(Error::unsupported("there is no plan")),
-            (Way::Plan(plan), _) => plan.measure(clock, inputs),
-        })
     }
 
     fn plans_per_shape(&self) -> bool {

@@ -52,6 +52,8 @@ impl Forest {
                 "trees: expected weights for outputs below {outputs}, got {weight} for output {output}"
             )));
         }
+        // Kernels look at nodes that no root leads to as well.
+        self.nodes.iter().enumerate().try_for_each(|(at, node)| self.check_node(at, node))?;
         let mut reached = vec![false; self.nodes.len()];
         let mut waiting = Vec::new();
         for &root in &self.roots {
@@ -62,18 +64,16 @@ impl Forest {
                 if std::mem::replace(&mut reached[at as usize], true) {
                     return Err(Error::model(format!("trees: node {at} has two parents")));
                 }
-                self.check_node(at, node)?;
                 if let Node::Branch(branch) = node {
                     waiting.extend([branch.no, branch.yes]);
                 }
             }
         }
-        // Kernels look at nodes that no root leads to as well.
-        let stray = reached.iter().enumerate().filter(|(_, reached)| !**reached);
-        stray.map(|(at, _)| at).try_for_each(|at| self.check_node(at as u32, &self.nodes[at]))
+        Ok(())
     }
 
-    fn check_node(&self, at: u32, node: &Node) -> Result<(), Error> {
+    #[inline(always)]
+    fn check_node(&self, at: usize, node: &Node) -> Result<(), Error> {
         match node {
             Node::Leaf { first, count } => {
                 let end = *first as usize + *count as usize;

@@ -19,7 +19,7 @@ use std::hint::select_unpredictable;
 use std::ops::Range;
 
 use super::real::Real;
-use super::split::{Membership, Rule, Source, Split};
+use super::split::{Membership, Rule, Source, Sources, Split};
 use super::{Forest, Node, Set};
 
 /// Rows that are encoded together.
@@ -63,57 +63,21 @@ struct Ranked {
 /// Where the branches of a forest look, by the position of their node; leaves' are of no use.
 pub(super) type Places = Vec<Place>;
 
-/// The different sources of a forest's cuts, in order.
-struct Sources {
-    list: Vec<Source>,
-    /// The place of each in the list by its key, if a forest has more nodes than sources could have keys: branches are many,
-    /// and a search for each takes longer than all else that is done for them
-    by_key: Option<Vec<u32>>,
-}
-
-impl Sources {
-    fn of(all: impl Iterator<Item = Source>, forest: &Forest) -> Self {
-        let keys = forest.features * Source::KEYS;
-        let mut by_key = (keys <= forest.nodes.len()).then(|| vec![u32::MAX; keys]);
-        let mut list = match &mut by_key {
-            None => all.collect::<Vec<Source>>(),
-            Some(seen) => all.filter(|source| std::mem::replace(&mut seen[source.key()], 0) != 0).collect(),
-        };
-        list.sort_unstable();
-        list.dedup();
-        if let Some(by_key) = &mut by_key {
-            list.iter().enumerate().for_each(|(place, source)| by_key[source.key()] = place as u32);
-        }
-        Self { list, by_key }
-    }
-
-    fn place(&self, source: &Source) -> Option<usize> {
-        match &self.by_key {
-            Some(by_key) => Some(by_key[source.key()] as usize),
-            None => self.list.binary_search(source).ok(),
-        }
-    }
-}
-
 impl<T: Real> Columns<T> {
     /// `None` if the forest has too many different cuts for codes to pay.
-    pub(super) fn of(forest: &Forest) -> Option<(Self, Places)> {
-        let (mut cuts, mut others) = (Vec::new(), Vec::new());
-        for (at, node) in forest.nodes.iter().enumerate() {
-            let Node::Branch(branch) = node else { continue };
-            let Split { source, rule, .. } = Split::<T>::of(forest, branch);
-            match rule {
-                Rule::Cut(cut) => cuts.push((source, cut, at as u32)),
-                _ => others.push((source, rule, at)),
-            }
-        }
-        let sources = Sources::of(cuts.iter().map(|(source, ..)| *source), forest);
+    pub(super) fn of(forest: &Forest, sources: &Sources) -> Option<(Self, Places)> {
         if sources.list.len() > MAX_COLUMNS {
             return None;
         }
         let mut of_source: Vec<Vec<(T, u32)>> = vec![Vec::new(); sources.list.len()];
-        for (source, cut, at) in cuts {
-            of_source[sources.place(&source)?].push((cut, at));
+        let mut others = Vec::new();
+        for (at, node) in forest.nodes.iter().enumerate() {
+            let Node::Branch(branch) = node else { continue };
+            let Split { source, rule, .. } = Split::<T>::of(forest, branch);
+            match rule {
+                Rule::Cut(cut) => of_source[sources.place(&source)?].push((cut, at as u32)),
+                _ => others.push((source, rule, at)),
+            }
         }
         let mut columns = Self {
             ranked: vec![],
@@ -125,7 +89,7 @@ impl<T: Real> Columns<T> {
             count: 1,
         };
         let mut places = vec![Place { column: 0, below: 1 }; forest.nodes.len()];
-        for (source, mut cuts) in sources.list.into_iter().zip(of_source) {
+        for (source, mut cuts) in sources.list.iter().zip(of_source) {
             // None is NaN; 0.0 and -0.0 are the same cut.
             cuts.sort_unstable_by(|(a, _), (b, _)| a.partial_cmp(b).unwrap_or(Ordering::Equal));
             let (first, from) = (columns.count, columns.cuts.len());
@@ -141,7 +105,12 @@ impl<T: Real> Columns<T> {
             let windows = different.div_ceil(WINDOW);
             columns.cuts.resize(from + (different + 1).next_power_of_two() - 1, T::NAN);
             let cuts = from..columns.cuts.len();
-            columns.ranked.push(Ranked { source, first: first as u32, windows: windows as u32, cuts });
+            columns.ranked.push(Ranked {
+                source: *source,
+                first: first as u32,
+                windows: windows as u32,
+                cuts,
+            });
             columns.count += windows;
             #[cfg(target_arch = "x86_64")]
             {

@@ -12,6 +12,7 @@ use super::gathers::{self, Gathers};
 use super::leaves::Leaves;
 use super::masks::{Lanes, Masks, signed};
 use super::real::Real;
+use super::split::Sources;
 use super::threads;
 use super::walk::Walk;
 use super::{Aggregate, Base, Forest};
@@ -115,7 +116,8 @@ impl<T: Real, A: Real> Kernel<T, A> {
     pub(super) fn with(forest: &Forest, choice: Choice) -> Result<Self, Error> {
         forest.check()?;
         let (leaves, numbers) = Leaves::of(forest);
-        let coded = if choice.codes { Coded::of(forest, &numbers, &leaves, choice) } else { None };
+        let sources = Sources::of::<T>(forest);
+        let coded = if choice.codes { Coded::of(forest, &sources, &numbers, &leaves, choice) } else { None };
         let mut runs: Vec<(Range<usize>, Way)> = Vec::new();
         for tree in 0..forest.roots.len() {
             let way = coded.as_ref().map_or(Way::Walk, |coded| coded.way(tree));
@@ -125,7 +127,8 @@ impl<T: Real, A: Real> Kernel<T, A> {
             }
         }
         let coded = coded.filter(Coded::serves);
-        let walk = (!coded.as_ref().is_some_and(Coded::serves_all)).then(|| Walk::of(forest, &numbers));
+        let walk =
+            (!coded.as_ref().is_some_and(Coded::serves_all)).then(|| Walk::of(forest, &numbers, sources));
         let base = || forest.base.iter().map(|base| A::of(*base)).collect::<Vec<A>>();
         let has = |order| forest.base_order == order && !forest.base.is_empty();
         Ok(Self {
@@ -275,8 +278,14 @@ impl<A: Real> Room<A> {
 }
 
 impl<T: Real, A: Real> Coded<T, A> {
-    fn of(forest: &Forest, numbers: &[u32], leaves: &Leaves<A>, choice: Choice) -> Option<Self> {
-        let (columns, places) = Columns::of(forest)?;
+    fn of(
+        forest: &Forest,
+        sources: &Sources,
+        numbers: &[u32],
+        leaves: &Leaves<A>,
+        choice: Choice,
+    ) -> Option<Self> {
+        let (columns, places) = Columns::of(forest, sources)?;
         let masks = Masks::of(forest, &places, numbers, leaves, choice.masks_depth);
         #[cfg(target_arch = "x86_64")]
         let gathers =

@@ -24,6 +24,8 @@ pub(super) struct Leaves<A> {
 pub(super) struct TreeLeaves {
     /// The one output that every leaf adds exactly one weight to, if it is so
     pub(super) output: Option<u32>,
+    /// Steps from the root to the deepest
+    pub(super) depth: u32,
 }
 
 impl<A: Real> Leaves<A> {
@@ -42,13 +44,15 @@ impl<A: Real> Leaves<A> {
         let mut waiting = Vec::new();
         for &root in &forest.roots {
             let first = leaves.lists.len();
-            waiting.push(root);
-            while let Some(at) = waiting.pop() {
-                match forest.nodes[at as usize] {
-                    Node::Branch(branch) => waiting.extend([branch.no, branch.yes]),
+            let mut deepest = 0;
+            waiting.push((root, 0));
+            while let Some((at, depth)) = waiting.pop() {
+                match &forest.nodes[at as usize] {
+                    Node::Branch(branch) => waiting.extend([branch.no, branch.yes].map(|at| (at, depth + 1))),
                     Node::Leaf { first, count } => {
+                        deepest = deepest.max(depth);
                         numbers[at as usize] = leaves.lists.len() as u32;
-                        leaves.lists.push((first, first + count));
+                        leaves.lists.push((*first, first + count));
                     }
                 }
             }
@@ -60,7 +64,7 @@ impl<A: Real> Leaves<A> {
                 leaves.values.push(own.first().map_or(A::ZERO, |(_, weight)| *weight));
             }
             leaves.single &= single;
-            leaves.trees.push(TreeLeaves { output: output.filter(|_| single) });
+            leaves.trees.push(TreeLeaves { output: output.filter(|_| single), depth: deepest });
         }
         let output = leaves.trees.first().and_then(|tree| tree.output);
         leaves.output = output.filter(|_| leaves.trees.iter().all(|tree| tree.output == output));

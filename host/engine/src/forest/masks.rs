@@ -101,12 +101,18 @@ impl<A: Real> Masks<A> {
         leaves: &Leaves<A>,
         depth: u32,
     ) -> Self {
-        let mut masks = Self { trees: vec![], branches: vec![], numbers: vec![], values: vec![] };
         // A thin tree fills up to many times its size: a file of nothing else must not.
         let most = 3 * forest.nodes.len() + SPARE;
+        let shallow = |own: &TreeLeaves| Some(own.depth).filter(|own| *own <= depth.min(MAX_DEPTH));
+        let size = leaves.trees.iter().filter_map(shallow).map(|depth| 1 << depth).sum::<usize>().min(most);
+        let mut masks = Self {
+            trees: Vec::with_capacity(leaves.trees.len()),
+            branches: Vec::with_capacity(size),
+            numbers: Vec::with_capacity(size),
+            values: vec![],
+        };
         for (root, own) in forest.roots.iter().zip(&leaves.trees) {
-            let deepest = self::depth(forest, *root, depth.min(MAX_DEPTH));
-            let deepest = deepest.filter(|deepest| masks.branches.len() + (1 << deepest) <= most);
+            let deepest = shallow(own).filter(|deepest| masks.branches.len() + (1 << deepest) <= most);
             let tree = deepest.map(|deepest| {
                 let tree = MaskTree {
                     depth: deepest,
@@ -218,21 +224,6 @@ impl<A: Real> Masks<A> {
             Lanes::Avx512 => x86::add(self, trees, leaves, codes, totals),
         }
     }
-}
-
-/// The deepest leaf below `root`; `None` if it is deeper than `most`.
-fn depth(forest: &Forest, root: u32, most: u32) -> Option<u32> {
-    let (mut waiting, mut deepest) = (vec![(root, 0)], 0);
-    while let Some((at, depth)) = waiting.pop() {
-        deepest = deepest.max(depth);
-        if deepest > most {
-            return None;
-        }
-        if let Node::Branch(branch) = &forest.nodes[at as usize] {
-            waiting.extend([(branch.yes, depth + 1), (branch.no, depth + 1)]);
-        }
-    }
-    Some(deepest)
 }
 
 /// A code as [`Bytes`] compares it: in the order of codes, if it is read as a signed number. Registers of bytes have a

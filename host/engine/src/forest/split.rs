@@ -4,7 +4,7 @@
 //! those with the children exchanged, and an f64 threshold that f32 values are compared with may be rounded down.
 
 use super::real::Real;
-use super::{Branch, Compare, Forest, Set, Test, Way, ZERO};
+use super::{Branch, Compare, Forest, Node, Set, Test, Way, ZERO};
 
 /// What a branch looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,10 +16,10 @@ pub(super) struct Source {
 
 impl Source {
     /// How many different ones look at one feature.
-    pub(super) const KEYS: usize = 4;
+    const KEYS: usize = 4;
 
     /// A number below [`Source::KEYS`] times the features, in the order of sources.
-    pub(super) fn key(self) -> usize {
+    fn key(self) -> usize {
         let Self { feature, missing_goes_yes, zero_is_missing } = self;
         Self::KEYS * feature as usize + 2 * usize::from(missing_goes_yes) + usize::from(zero_is_missing)
     }
@@ -27,6 +27,45 @@ impl Source {
     /// Whether the test is not asked.
     pub(super) fn is_missing<T: Real>(&self, x: T) -> bool {
         x.is_nan() || self.zero_is_missing && x.abs().wide() <= ZERO
+    }
+}
+
+/// The different sources of a forest's cuts, in order.
+pub(super) struct Sources {
+    pub(super) list: Vec<Source>,
+    /// The place of each in the list by its key, if a forest has more nodes than sources could have keys: branches are many,
+    /// and a search for each takes longer than all else that is done for them
+    by_key: Option<Vec<u32>>,
+}
+
+impl Sources {
+    pub(super) fn of<T: Real>(forest: &Forest) -> Self {
+        let all = forest.nodes.iter().filter_map(|node| match node {
+            Node::Branch(branch) => {
+                let Split { source, rule, .. } = Split::<T>::of(forest, branch);
+                matches!(rule, Rule::Cut(_)).then_some(source)
+            }
+            Node::Leaf { .. } => None,
+        });
+        let keys = forest.features * Source::KEYS;
+        let mut by_key = (keys <= forest.nodes.len()).then(|| vec![u32::MAX; keys]);
+        let mut list = match &mut by_key {
+            None => all.collect::<Vec<Source>>(),
+            Some(seen) => all.filter(|source| std::mem::replace(&mut seen[source.key()], 0) != 0).collect(),
+        };
+        list.sort_unstable();
+        list.dedup();
+        if let Some(by_key) = &mut by_key {
+            list.iter().enumerate().for_each(|(place, source)| by_key[source.key()] = place as u32);
+        }
+        Self { list, by_key }
+    }
+
+    pub(super) fn place(&self, source: &Source) -> Option<usize> {
+        match &self.by_key {
+            Some(by_key) => Some(by_key[source.key()] as usize),
+            None => self.list.binary_search(source).ok(),
+        }
     }
 }
 
@@ -49,6 +88,7 @@ pub(super) struct Split<T> {
 }
 
 impl<T: Real> Split<T> {
+    #[inline(always)]
     pub(super) fn of(forest: &Forest, branch: &Branch) -> Self {
         let (mut yes, mut no) = (branch.yes, branch.no);
         let mut missing_goes_yes = branch.nan == Way::Yes;

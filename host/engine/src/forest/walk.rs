@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::real::Real;
-use super::split::{Membership, Rule, Source, Split};
+use super::split::{Membership, Rule, Source, Sources, Split};
 use super::{Forest, Node, Set};
 
 /// 12 bytes for f32.
@@ -54,32 +54,22 @@ struct Root {
 }
 
 impl<T: Real> Walk<T> {
-    /// Of a forest that was checked. `numbers` are its leaves'.
-    pub(super) fn of(forest: &Forest, numbers: &[u32]) -> Self {
+    /// Of a forest that was checked. `numbers` are its leaves', and `sources` its cuts'.
+    pub(super) fn of(forest: &Forest, numbers: &[u32], sources: Sources) -> Self {
         let plain = |source: &Source| !source.missing_goes_yes && !source.zero_is_missing;
-        let cuts = forest.nodes.iter().filter_map(|node| match node {
-            Node::Branch(branch) => Some(Split::<T>::of(forest, branch)),
-            Node::Leaf { .. } => None,
-        });
-        let mut sources: Vec<Source> =
-            cuts.filter(|split| matches!(split.rule, Rule::Cut(_))).map(|split| split.source).collect();
-        let sources = if sources.iter().all(plain) {
-            None
-        } else {
-            sources.sort_unstable();
-            sources.dedup();
-            Some(sources)
-        };
+        let sources = (!sources.list.iter().all(plain)).then_some(sources);
         let blank = Step { cut: T::NAN, column: 0, next: 0 };
         let mut walk = Self {
-            steps: vec![blank],
-            leaves: vec![0],
+            steps: Vec::with_capacity(forest.nodes.len() + 1),
+            leaves: Vec::with_capacity(forest.nodes.len() + 1),
             trees: Vec::with_capacity(forest.roots.len()),
             memberships: Vec::new(),
             sets: forest.sets.clone(),
-            sources,
+            sources: None,
             features: forest.features,
         };
+        walk.steps.push(blank);
+        walk.leaves.push(0);
         let mut waiting = Vec::new();
         for &root in &forest.roots {
             let first = walk.steps.len();
@@ -99,7 +89,7 @@ impl<T: Real> Walk<T> {
                         let pair = walk.steps.len();
                         walk.steps.extend([blank; 2]);
                         walk.leaves.extend([0; 2]);
-                        walk.steps[to] = walk.step_of(&split, pair as u32);
+                        walk.steps[to] = walk.step_of(&split, sources.as_ref(), pair as u32);
                         waiting.push((split.no, pair + 1, depth + 1));
                         waiting.push((split.yes, pair, depth + 1));
                     }
@@ -107,13 +97,14 @@ impl<T: Real> Walk<T> {
             }
             walk.trees.push(Root { position: first as u32, depth: deepest });
         }
+        walk.sources = sources.map(|sources| sources.list);
         walk
     }
 
-    fn step_of(&mut self, split: &Split<T>, next: u32) -> Step<T> {
+    fn step_of(&mut self, split: &Split<T>, sources: Option<&Sources>, next: u32) -> Step<T> {
         if let Rule::Cut(cut) = split.rule {
-            let place = |sources: &Vec<Source>| sources.binary_search(&split.source).unwrap_or(0) as u32;
-            let column = self.sources.as_ref().map_or(split.source.feature, place);
+            let place = |sources: &Sources| sources.place(&split.source).unwrap_or(0) as u32;
+            let column = sources.map_or(split.source.feature, place);
             return Step { cut, column, next };
         }
         let column = MEMBER | self.memberships.len() as u32;
