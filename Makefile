@@ -53,7 +53,7 @@ bench: build serving csmask stock-runtime
 	AMPOULE=$(OUT)/ampoule tests/bench/article
 	AMPOULE=$(OUT)/ampoule tests/bench/article --model csmask
 	AMPOULE=$(OUT)/ampoule tests/bench/portable
-	$(CARGO) build --release --locked -p ampoule-engine --features onnxruntime --examples
+	$(CARGO) build --release --locked --examples
 	CARGO_ENCODED_RUSTFLAGS=-Ctarget-feature=+simd128 $(CARGO) build --release --locked -p ampoule-engine --examples \
 	    --target wasm32-wasip2 --target-dir target/wasm
 	WASM=target/wasm/wasm32-wasip2/release/examples tests/bench/peers/trees.py

@@ -177,7 +177,7 @@ def main():
     options = arguments()
     missing = [each for each in ("time_trees", "time_load") if not (EXAMPLES / each).exists()]
     if missing:
-        print(f"error: {EXAMPLES / missing[0]} is not there: run cargo build --release -p ampoule-engine --examples", file=sys.stderr)
+        print(f"error: {EXAMPLES / missing[0]} is not there: run cargo build --release --examples", file=sys.stderr)
         return 2
     names = options.only.split(",") if options.only else list(ENSEMBLES)
     others = busy(range(os.cpu_count()))
