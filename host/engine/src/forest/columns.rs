@@ -24,6 +24,9 @@ use super::{Forest, Node, Set};
 
 /// Rows that are encoded together.
 pub(super) const TILE: usize = 64;
+/// Rows that go down a tree one after the other at most, in whole tiles: a large forest leaves the processor's caches from
+/// one time that its trees are gone through to the next.
+pub(super) const BLOCK: usize = 8 * TILE;
 /// Ranks in a column.
 const WINDOW: usize = 255;
 /// More columns than that don't stay in a processor's first cache, 64 rows of each.

@@ -1,16 +1,16 @@
 //! [`Kernel`]: a forest made ready to answer, for values of type `T` with sums in `A`.
 //!
 //! Three ways down the trees, which all add the same weights in the same order: values compared as they are (`walk`), or
-//! encoded first (`columns`) and then all branches of shallow trees compared for 64 rows at once (`masks`) or 16 trees
-//! gone down at once (`gathers`). The forest and the processor decide which, tree by tree, when the kernel is made.
+//! encoded first (`columns`) and then all branches of shallow trees, or of the top of deep ones, compared for 64 rows at
+//! once (`masks`) or 16 trees gone down at once (`gathers`). The forest and the processor decide which, tree by tree, when the kernel is made.
 
 use std::ops::Range;
 
-use super::columns::{self, Columns, TILE};
+use super::columns::{self, BLOCK, Columns, TILE};
 #[cfg(target_arch = "x86_64")]
 use super::gathers::{self, Gathers};
 use super::leaves::Leaves;
-use super::masks::{Lanes, Masks, signed};
+use super::masks::{Encoded, Lanes, Masks, Use, Work, signed};
 use super::real::Real;
 use super::split::Sources;
 use super::threads;
@@ -167,15 +167,16 @@ impl<T: Real, A: Real> Kernel<T, A> {
                 self.row(row, scores);
             }
         } else {
-            let tiles = |rows: &[T], scores: &mut [A]| {
-                let mut room = Room::of(self);
-                for (rows, scores) in rows.chunks(TILE * width).zip(scores.chunks_mut(TILE * outputs)) {
-                    self.tile(rows, width, &mut room, scores);
+            let blocks = |rows: &[T], scores: &mut [A]| {
+                let mut room = Room::of(self, rows.len() / width);
+                let most = room.tiles * TILE;
+                for (rows, scores) in rows.chunks(most * width).zip(scores.chunks_mut(most * outputs)) {
+                    self.block(rows, width, &mut room, scores);
                 }
             };
             match threads::worth(rows.len() / width, self.leaves.trees.len()) {
-                1 => tiles(rows, &mut scores),
-                many => threads::spread(many, TILE, (rows, width), (&mut scores, outputs), tiles),
+                1 => blocks(rows, &mut scores),
+                many => threads::spread(many, TILE, (rows, width), (&mut scores, outputs), blocks),
             }
         }
         scores.chunks_exact_mut(outputs).for_each(|row| self.finish.apply(row));
@@ -205,24 +206,35 @@ impl<T: Real, A: Real> Kernel<T, A> {
         });
     }
 
-    /// Adds to the `scores` of up to [`TILE`] rows. In between, an output's totals lie side by side.
-    fn tile(&self, rows: &[T], width: usize, room: &mut Room<A>, scores: &mut [A]) {
+    /// Adds to the `scores` of as many rows as `room` has room for. In between, an output's totals lie side by side, tile by
+    /// tile.
+    fn block(&self, rows: &[T], width: usize, room: &mut Room<A>, scores: &mut [A]) {
         let outputs = self.outputs;
-        for (row, scores) in scores.chunks_exact(outputs).enumerate() {
-            scores.iter().enumerate().for_each(|(output, score)| room.totals[output * TILE + row] = *score);
+        let Room { totals, positions, codes, by_row, .. } = room;
+        for (scores, totals) in scores.chunks(TILE * outputs).zip(totals.chunks_exact_mut(TILE * outputs)) {
+            for (row, scores) in scores.chunks_exact(outputs).enumerate() {
+                scores.iter().enumerate().for_each(|(output, score)| totals[output * TILE + row] = *score);
+            }
         }
         if let Some(coded) = &self.coded {
-            coded.encode(rows, width, room);
+            coded.encode(rows, width, codes, by_row);
         }
+        let count = rows.len() / width;
         for (trees, way) in &self.runs {
             match (way, &self.coded) {
                 (Way::Masks, Some(coded)) => {
-                    coded.masks.add(coded.lanes, trees.clone(), &self.leaves, &room.codes, &mut room.totals);
+                    let codes = Encoded { bytes: codes, columns: coded.columns.count, rows: count };
+                    let work = Work { codes, positions, totals };
+                    coded.masks.add(coded.lanes, trees.clone(), &self.leaves, work);
                 }
                 #[cfg(target_arch = "x86_64")]
                 (Way::Gathers, Some(Coded { gathers: Some(gathers), .. })) => {
-                    let count = rows.len() / width;
-                    gathers.many(trees.clone(), &self.leaves, &room.by_row, count, &mut room.totals);
+                    let by_row = by_row.chunks_exact(TILE * gathers.stride);
+                    let totals = totals.chunks_exact_mut(TILE * outputs);
+                    for ((first, by_row), totals) in (0..count).step_by(TILE).zip(by_row).zip(totals) {
+                        let count = (count - first).min(TILE);
+                        gathers.many(trees.clone(), &self.leaves, by_row, count, totals);
+                    }
                 }
                 _ => {
                     let walk = self.walk();
@@ -230,33 +242,40 @@ impl<T: Real, A: Real> Kernel<T, A> {
                     for tree in trees.clone() {
                         let own = &self.leaves.trees[tree];
                         walk.many(tree, &block, |first, leaves| {
-                            self.leaves.add(own, leaves.iter().copied(), &mut room.totals[first..], TILE);
+                            let totals = &mut totals[first / TILE * TILE * outputs + first % TILE..];
+                            self.leaves.add(own, leaves.iter().copied(), totals, TILE);
                         });
                     }
                 }
             }
         }
-        for (row, scores) in scores.chunks_exact_mut(outputs).enumerate() {
-            scores
-                .iter_mut()
-                .enumerate()
-                .for_each(|(output, score)| *score = room.totals[output * TILE + row]);
+        for (scores, totals) in scores.chunks_mut(TILE * outputs).zip(totals.chunks_exact(TILE * outputs)) {
+            for (row, scores) in scores.chunks_exact_mut(outputs).enumerate() {
+                scores.iter_mut().enumerate().for_each(|(output, score)| *score = totals[output * TILE + row]);
+            }
         }
     }
 }
 
-/// What a tile is worked out in.
+/// What a block of rows is worked out in.
 struct Room<A> {
-    /// `[outputs, TILE]`
+    tiles: usize,
+    /// `[tiles, outputs, TILE]`
     totals: Vec<A>,
-    /// `[columns, TILE]`
+    /// `[tiles, TILE]`
+    positions: Vec<u32>,
+    /// `[tiles, columns, TILE]`
     codes: Vec<u8>,
-    /// `[TILE, stride]`
+    /// `[tiles, TILE, stride]`
     by_row: Vec<u8>,
 }
 
 impl<A: Real> Room<A> {
-    fn of<T>(kernel: &Kernel<T, A>) -> Self {
+    /// Bytes of codes and totals that stay in the first cache beside a tree.
+    const BYTES: usize = 16 << 10;
+
+    /// For so many rows at most.
+    fn of<T>(kernel: &Kernel<T, A>, rows: usize) -> Self {
         let columns = kernel.coded.as_ref().map_or(0, |coded| coded.columns.count);
         #[cfg(target_arch = "x86_64")]
         let stride = match &kernel.coded {
@@ -269,10 +288,14 @@ impl<A: Real> Room<A> {
         };
         #[cfg(not(target_arch = "x86_64"))]
         let stride = 0;
+        let bytes = TILE * (columns + kernel.outputs * size_of::<A>());
+        let tiles = (Self::BYTES / bytes).clamp(1, BLOCK / TILE).min(rows.div_ceil(TILE));
         Self {
-            totals: vec![A::ZERO; kernel.outputs * TILE],
-            codes: vec![0; columns * TILE],
-            by_row: vec![0; stride * TILE],
+            tiles,
+            totals: vec![A::ZERO; tiles * kernel.outputs * TILE],
+            positions: vec![0; tiles * TILE],
+            codes: vec![0; tiles * columns * TILE],
+            by_row: vec![0; tiles * stride * TILE],
         }
     }
 }
@@ -286,10 +309,15 @@ impl<T: Real, A: Real> Coded<T, A> {
         choice: Choice,
     ) -> Option<Self> {
         let (columns, places) = Columns::of(forest, sources)?;
-        let masks = Masks::of(forest, &places, numbers, leaves, choice.masks_depth);
         #[cfg(target_arch = "x86_64")]
         let gathers =
             choice.gathers.then(|| Gathers::of(forest, &places, columns.count, numbers, leaves)).flatten();
+        #[cfg(target_arch = "x86_64")]
+        let tops = gathers.is_none();
+        #[cfg(not(target_arch = "x86_64"))]
+        let tops = true;
+        let allowed = Use { lanes: choice.lanes, depth: choice.masks_depth, tops };
+        let masks = Masks::of(forest, &places, numbers, leaves, allowed);
         #[cfg(target_arch = "x86_64")]
         let one = gathers.as_ref().and_then(|_| columns::avx512::One::of(&columns));
         Some(Self {
@@ -327,22 +355,27 @@ impl<T: Real, A: Real> Coded<T, A> {
         Way::Walk
     }
 
-    fn encode(&self, rows: &[T], width: usize, room: &mut Room<A>) {
-        match self.lanes {
-            #[cfg(target_arch = "x86_64")]
-            Lanes::Avx512 => self.columns.encode(rows, width, &mut room.codes, columns::avx512::rank),
-            _ => self.columns.encode(rows, width, &mut room.codes, columns::rank),
-        }
-        if !room.by_row.is_empty() {
-            let stride = room.by_row.len() / TILE;
-            for (column, codes) in room.codes.chunks_exact(TILE).enumerate() {
-                for (row, code) in codes.iter().enumerate() {
-                    room.by_row[row * stride + column] = *code;
+    /// Rows' codes, tile by tile, and the same row by row if there is room for them.
+    fn encode(&self, rows: &[T], width: usize, codes: &mut [u8], by_row: &mut [u8]) {
+        let stride = by_row.len() / (codes.len() / self.columns.count);
+        let tiles = codes.chunks_exact_mut(TILE * self.columns.count);
+        for (tile, (rows, codes)) in rows.chunks(TILE * width).zip(tiles).enumerate() {
+            match self.lanes {
+                #[cfg(target_arch = "x86_64")]
+                Lanes::Avx512 => self.columns.encode(rows, width, codes, columns::avx512::rank),
+                _ => self.columns.encode(rows, width, codes, columns::rank),
+            }
+            if !by_row.is_empty() {
+                let by_row = &mut by_row[tile * TILE * stride..];
+                for (column, codes) in codes.chunks_exact(TILE).enumerate() {
+                    for (row, code) in codes.iter().enumerate() {
+                        by_row[row * stride + column] = *code;
+                    }
                 }
             }
-        }
-        if self.lanes.are_signed() {
-            room.codes.iter_mut().for_each(|code| *code = signed(*code));
+            if self.lanes.are_signed() {
+                codes.iter_mut().for_each(|code| *code = signed(*code));
+            }
         }
     }
 }

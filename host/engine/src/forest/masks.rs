@@ -1,4 +1,4 @@
-//! [`Masks`]: shallow trees, every branch of them compared for 64 rows at once.
+//! [`Masks`]: shallow trees, and the top of deep ones, every branch of them compared for 64 rows at once.
 //!
 //! A tree is filled up to a perfect one, whose branches need no children's places. All branches of a row are decided,
 //! though the row meets one on each level; a comparison then takes 64 rows for the price of a step of one. A row's leaf
@@ -8,10 +8,12 @@
 #![allow(unsafe_code, reason = "loads whose places were checked when the trees were laid out")]
 
 mod bytes;
+mod rest;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use self::bytes::{BITS, Bytes, LookUp};
+use self::rest::{Laid, Rest};
 use super::columns::{Place, TILE};
 use super::leaves::{Leaves, TreeLeaves};
 use super::real::Real;
@@ -28,9 +30,11 @@ const SPARE: usize = 1 << 16;
 pub(super) struct Masks<A> {
     trees: Vec<Option<MaskTree>>,
     branches: Vec<MaskBranch>,
-    /// For each leaf of each perfect tree its number, and its weight if its tree speaks of one output
+    /// For each leaf of each perfect tree its number, and its weight if its tree speaks of one output; of a deep tree's top,
+    /// where the rest goes on
     numbers: Vec<u32>,
     values: Vec<A>,
+    rest: Rest,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +43,54 @@ struct MaskTree {
     branch: u32,
     leaf: u32,
     leaves: TreeLeaves,
+    /// Whether this is the top of a deep tree alone
+    top: bool,
+}
+
+/// Rows as [`Columns`](super::columns::Columns) encodes them, [`signed`] if the [`Lanes`] ask for it.
+#[derive(Clone, Copy)]
+pub(super) struct Encoded<'c> {
+    /// `[tiles, columns, TILE]`
+    pub(super) bytes: &'c [u8],
+    pub(super) columns: usize,
+    /// Up to [`TILE`] for each tile
+    pub(super) rows: usize,
+}
+
+/// What a block of rows is worked out in.
+pub(super) struct Work<'w, A> {
+    pub(super) codes: Encoded<'w>,
+    /// `[tiles, TILE]`
+    pub(super) positions: &'w mut [u32],
+    /// `[tiles, outputs, TILE]`
+    pub(super) totals: &'w mut [A],
+}
+
+impl<A> Work<'_, A> {
+    /// Each tile that has rows.
+    #[inline(always)]
+    fn tiles(&mut self) -> impl Iterator<Item = Work<'_, A>> {
+        let codes @ Encoded { columns, rows, .. } = self.codes;
+        let outputs = self.totals.len() / self.positions.len();
+        let positions = self.positions.chunks_exact_mut(TILE);
+        let parts = positions.zip(self.totals.chunks_exact_mut(outputs * TILE)).zip((0..rows).step_by(TILE));
+        parts.zip(codes.bytes.chunks_exact(columns * TILE)).map(
+            move |(((positions, totals), first), bytes)| {
+                let codes = Encoded { bytes, rows: (rows - first).min(TILE), ..codes };
+                Work { codes, positions, totals }
+            },
+        )
+    }
+}
+
+/// What may be done with masks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Use {
+    pub(super) lanes: Lanes,
+    /// Deeper trees are not compared whole
+    pub(super) depth: u32,
+    /// Whether the top of those is
+    pub(super) tops: bool,
 }
 
 /// Goes `no`, to the right, where the code at `offset` is `below` or more.
@@ -93,44 +145,51 @@ impl Lanes {
 }
 
 impl<A: Real> Masks<A> {
-    /// The trees up to `depth`; others are left to whoever walks.
+    /// Trees that are not taken are left to whoever walks.
     pub(super) fn of(
         forest: &Forest,
         places: &[Place],
         numbers: &[u32],
         leaves: &Leaves<A>,
-        depth: u32,
+        allowed: Use,
     ) -> Self {
+        let laid = Laid { forest, places, numbers, signed: allowed.lanes.are_signed() };
         // A thin tree fills up to many times its size: a file of nothing else must not.
         let most = 3 * forest.nodes.len() + SPARE;
-        let shallow = |own: &TreeLeaves| Some(own.depth).filter(|own| *own <= depth.min(MAX_DEPTH));
-        let size = leaves.trees.iter().filter_map(shallow).map(|depth| 1 << depth).sum::<usize>().min(most);
+        let deepest = allowed.depth.min(MAX_DEPTH);
+        // Measured: where a level more takes longer than a step.
+        let top = allowed.tops.then_some(deepest.saturating_sub(2));
+        let whole = |own: &TreeLeaves| own.depth <= deepest;
+        let levels = |own: &TreeLeaves| if whole(own) { Some(own.depth) } else { top };
+        let size = leaves.trees.iter().filter_map(levels).map(|depth| 1 << depth).sum::<usize>().min(most);
         let mut masks = Self {
             trees: Vec::with_capacity(leaves.trees.len()),
             branches: Vec::with_capacity(size),
             numbers: Vec::with_capacity(size),
             values: vec![],
+            rest: Rest::new(),
         };
         for (root, own) in forest.roots.iter().zip(&leaves.trees) {
-            let deepest = shallow(own).filter(|deepest| masks.branches.len() + (1 << deepest) <= most);
-            let tree = deepest.map(|deepest| {
-                let tree = MaskTree {
-                    depth: deepest,
-                    branch: masks.branches.len() as u32,
-                    leaf: masks.numbers.len() as u32,
-                    leaves: *own,
-                };
-                masks.fill(forest, places, numbers, *root, deepest);
-                tree
+            let depth = levels(own).filter(|depth| masks.branches.len() + (1 << depth) <= most);
+            let tree = depth.map(|depth| {
+                let (branch, leaf) = (masks.branches.len() as u32, masks.numbers.len() as u32);
+                let lowest = masks.fill(forest, places, *root, depth);
+                match whole(own) {
+                    true => masks.numbers.extend(lowest.into_iter().map(|at| numbers[at as usize])),
+                    false => masks.numbers.extend(masks.rest.extend(laid, &lowest)),
+                }
+                MaskTree { depth, branch, leaf, leaves: *own, top: !whole(own) }
             });
             masks.trees.push(tree);
         }
-        masks.values = masks.numbers.iter().map(|leaf| leaves.values[*leaf as usize]).collect();
+        // A position says nothing as a number, and its value is not asked for.
+        let value = |number: &u32| leaves.values.get(*number as usize).copied().unwrap_or(A::ZERO);
+        masks.values = masks.numbers.iter().map(value).collect();
         masks
     }
 
-    /// Level by level; below a leaf lie branches that all lead to it.
-    fn fill(&mut self, forest: &Forest, places: &[Place], numbers: &[u32], root: u32, depth: u32) {
+    /// Level by level; below a leaf lie branches that all lead to it. Gives the nodes that the last ones lead to.
+    fn fill(&mut self, forest: &Forest, places: &[Place], root: u32, depth: u32) -> Vec<u32> {
         let mut level = vec![root];
         for _ in 0..depth {
             let mut next = Vec::with_capacity(level.len() * 2);
@@ -145,7 +204,7 @@ impl<A: Real> Masks<A> {
             }
             level = next;
         }
-        self.numbers.extend(level.into_iter().map(|at| numbers[at as usize]));
+        level
     }
 
     pub(super) fn has(&self, tree: usize) -> bool {
@@ -156,15 +215,16 @@ impl<A: Real> Masks<A> {
         self.trees.iter().any(Option::is_some)
     }
 
-    /// Adds a tree's leaves to `totals` as [`Leaves::add`] does, for rows encoded in `codes`.
+    /// Adds a tree's leaves to the totals of one tile as [`Leaves::add`] does; of a deep one's top, gives the positions.
     ///
     /// # Safety
     ///
     /// The processor has the instructions of `B`.
     #[inline(always)]
-    unsafe fn add_tree<B: Bytes>(&self, tree: &MaskTree, leaves: &Leaves<A>, codes: &[u8], totals: &mut [A]) {
+    unsafe fn add_tree<B: Bytes>(&self, tree: &MaskTree, leaves: &Leaves<A>, tile: Work<A>) {
         let mut found = [0; TILE];
         let branches = &self.branches[tree.branch as usize..][..(1 << tree.depth) - 1];
+        let codes = tile.codes.bytes;
         // SAFETY: the caller's.
         unsafe {
             match tree.depth {
@@ -179,49 +239,65 @@ impl<A: Real> Masks<A> {
                 _ => B::find_deep::<8, 255>(branches, codes, &mut found),
             }
         }
-        self.add_found(tree, leaves, &found, totals);
+        self.add_found(tree, leaves, &found, tile);
     }
 
     /// For each row the place of its leaf in the perfect tree.
     #[inline(always)]
-    fn add_found(&self, tree: &MaskTree, leaves: &Leaves<A>, found: &[u8; TILE], totals: &mut [A]) {
+    fn add_found(&self, tree: &MaskTree, leaves: &Leaves<A>, found: &[u8; TILE], tile: Work<A>) {
         let from = tree.leaf as usize;
+        let numbers = &self.numbers[from..][..1 << tree.depth];
+        // The mask says nothing new, but spares the check.
+        let number = |at: u8| numbers[at as usize & (numbers.len() - 1)];
         match tree.leaves.output {
+            _ if tree.top => {
+                tile.positions.iter_mut().zip(found).for_each(|(to, found)| *to = number(*found));
+            }
             Some(output) if leaves.adds() => {
                 let values = &self.values[from..][..1 << tree.depth];
-                let totals = &mut totals[output as usize * TILE..][..TILE];
+                let totals = &mut tile.totals[output as usize * TILE..][..TILE];
                 for (total, at) in totals.iter_mut().zip(found) {
-                    // The mask says nothing new, but spares the check.
                     *total = *total + values[*at as usize & (values.len() - 1)];
                 }
             }
-            _ => {
-                let numbers = &self.numbers[from..][..1 << tree.depth];
-                leaves.add(&tree.leaves, found.iter().map(|at| numbers[*at as usize]), totals, TILE);
-            }
+            _ => leaves.add(&tree.leaves, found.iter().map(|at| number(*at)), tile.totals, TILE),
         }
     }
 
-    /// Adds these trees' leaves to `totals`, `[outputs, TILE]`, for rows encoded in `codes`, as `lanes` takes them.
+    /// Goes on from the positions of a deep tree's top. `SIGNED` says whether codes are.
+    #[inline(always)]
+    fn add_rest<const SIGNED: bool>(&self, tree: &MaskTree, leaves: &Leaves<A>, work: &mut Work<A>) {
+        self.rest.descend::<SIGNED>(work.positions, work.codes);
+        for tile in work.tiles() {
+            let found = tile.positions[..tile.codes.rows].iter().copied();
+            leaves.add(&tree.leaves, found, tile.totals, TILE);
+        }
+    }
+
+    /// Adds these trees' leaves to the totals of rows encoded as `lanes` takes them.
     pub(super) fn add(
         &self,
         lanes: Lanes,
         trees: std::ops::Range<usize>,
         leaves: &Leaves<A>,
-        codes: &[u8],
-        totals: &mut [A],
+        mut work: Work<A>,
     ) {
         match lanes {
             Lanes::Common => {
                 for tree in self.trees[trees].iter().flatten() {
-                    // SAFETY: what the target always has.
-                    unsafe { self.add_tree::<bytes::Common>(tree, leaves, codes, totals) }
+                    for tile in work.tiles() {
+                        // SAFETY: what the target always has.
+                        unsafe { self.add_tree::<bytes::Common>(tree, leaves, tile) }
+                    }
+                    if tree.top {
+                        self.add_rest::<true>(tree, leaves, &mut work);
+                    }
                 }
             }
             #[cfg(target_arch = "x86_64")]
-            Lanes::Avx2 => x86::add_avx2(self, trees, leaves, codes, totals),
+            Lanes::Avx2 => x86::add_avx2(self, trees, leaves, work),
             #[cfg(target_arch = "x86_64")]
-            Lanes::Avx512 => x86::add(self, trees, leaves, codes, totals),
+            Lanes::Avx512 => x86::add(self, trees, leaves, work),
         }
     }
 }

@@ -247,7 +247,7 @@ fn choices() -> Vec<Choice> {
 }
 
 fn compare<T: Real, A: Real>(forest: &Forest, seed: u64, kind: Kind, random: &mut Random) {
-    for count in [1, 2, 17, 63, 64, 65, 200] {
+    for count in [1, 2, 17, 63, 64, 65, 200, BLOCK + 70] {
         let choice = choices()[random.below(choices().len())];
         let kernel = Kernel::<T, A>::with(forest, choice).unwrap();
         let rows = rows::<T>(forest, count, random);

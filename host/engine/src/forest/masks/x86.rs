@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{Lanes, MaskBranch, MaskTree, Masks, TILE};
+use super::{Lanes, MaskBranch, MaskTree, Masks, TILE, Work};
 use crate::forest::leaves::Leaves;
 use crate::forest::real::Real;
 
@@ -25,54 +25,46 @@ impl Lanes {
     }
 }
 
-pub(super) fn add_avx2<A: Real>(
-    masks: &Masks<A>,
-    trees: Range<usize>,
-    leaves: &Leaves<A>,
-    codes: &[u8],
-    totals: &mut [A],
-) {
+pub(super) fn add_avx2<A: Real>(masks: &Masks<A>, trees: Range<usize>, leaves: &Leaves<A>, work: Work<A>) {
     #[target_feature(enable = "avx2")]
-    fn inner<A: Real>(
-        masks: &Masks<A>,
-        trees: Range<usize>,
-        leaves: &Leaves<A>,
-        codes: &[u8],
-        totals: &mut [A],
-    ) {
+    fn inner<A: Real>(masks: &Masks<A>, trees: Range<usize>, leaves: &Leaves<A>, mut work: Work<A>) {
         for tree in masks.trees[trees].iter().flatten() {
-            // SAFETY: this function has the feature.
-            unsafe { masks.add_tree::<__m256i>(tree, leaves, codes, totals) }
+            for tile in work.tiles() {
+                // SAFETY: this function has the feature.
+                unsafe { masks.add_tree::<__m256i>(tree, leaves, tile) }
+            }
+            if tree.top {
+                masks.add_rest::<true>(tree, leaves, &mut work);
+            }
         }
     }
     // SAFETY: `Lanes::Avx2` is chosen where the processor has it.
-    unsafe { inner(masks, trees, leaves, codes, totals) }
+    unsafe { inner(masks, trees, leaves, work) }
 }
 
-pub(super) fn add<A: Real>(
-    masks: &Masks<A>,
-    trees: Range<usize>,
-    leaves: &Leaves<A>,
-    codes: &[u8],
-    totals: &mut [A],
-) {
+pub(super) fn add<A: Real>(masks: &Masks<A>, trees: Range<usize>, leaves: &Leaves<A>, work: Work<A>) {
     // SAFETY: `Lanes::Avx512` is chosen where the processor has it.
-    unsafe { inner(masks, trees, leaves, codes, totals) }
+    unsafe { inner(masks, trees, leaves, work) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn inner<A: Real>(masks: &Masks<A>, trees: Range<usize>, leaves: &Leaves<A>, codes: &[u8], totals: &mut [A]) {
+fn inner<A: Real>(masks: &Masks<A>, trees: Range<usize>, leaves: &Leaves<A>, mut work: Work<A>) {
     for tree in masks.trees[trees].iter().flatten() {
-        match tree.depth {
-            0 => masks.add_found(tree, leaves, &[0; TILE], totals),
-            1 => one::<A, 1, 1>(masks, tree, leaves, codes, totals),
-            2 => one::<A, 2, 3>(masks, tree, leaves, codes, totals),
-            3 => one::<A, 3, 7>(masks, tree, leaves, codes, totals),
-            4 => one::<A, 4, 15>(masks, tree, leaves, codes, totals),
-            5 => one::<A, 5, 31>(masks, tree, leaves, codes, totals),
-            6 => one::<A, 6, 63>(masks, tree, leaves, codes, totals),
-            7 => one::<A, 7, 127>(masks, tree, leaves, codes, totals),
-            _ => one::<A, 8, 255>(masks, tree, leaves, codes, totals),
+        for tile in work.tiles() {
+            match tree.depth {
+                0 => masks.add_found(tree, leaves, &[0; TILE], tile),
+                1 => one::<A, 1, 1>(masks, tree, leaves, tile),
+                2 => one::<A, 2, 3>(masks, tree, leaves, tile),
+                3 => one::<A, 3, 7>(masks, tree, leaves, tile),
+                4 => one::<A, 4, 15>(masks, tree, leaves, tile),
+                5 => one::<A, 5, 31>(masks, tree, leaves, tile),
+                6 => one::<A, 6, 63>(masks, tree, leaves, tile),
+                7 => one::<A, 7, 127>(masks, tree, leaves, tile),
+                _ => one::<A, 8, 255>(masks, tree, leaves, tile),
+            }
+        }
+        if tree.top {
+            masks.add_rest::<false>(tree, leaves, &mut work);
         }
     }
 }
@@ -83,27 +75,26 @@ fn one<A: Real, const DEPTH: usize, const BRANCHES: usize>(
     masks: &Masks<A>,
     tree: &MaskTree,
     leaves: &Leaves<A>,
-    codes: &[u8],
-    totals: &mut [A],
+    tile: Work<A>,
 ) {
     let branches = &masks.branches[tree.branch as usize..][..BRANCHES];
-    let way = ways::<DEPTH, BRANCHES>(branches, codes);
+    let way = ways::<DEPTH, BRANCHES>(branches, tile.codes.bytes);
     let mut found = _mm512_setzero_si512();
     for (level, way) in way.iter().enumerate() {
         let bit = _mm512_set1_epi8(1 << (DEPTH - 1 - level));
         found = _mm512_mask_add_epi8(found, *way, found, bit);
     }
     match tree.leaves.output {
-        Some(output) if leaves.adds() => {
+        Some(output) if leaves.adds() && !tree.top => {
             let values = &masks.values[tree.leaf as usize..][..1 << DEPTH];
-            let totals = &mut totals[output as usize * TILE..][..TILE];
+            let totals = &mut tile.totals[output as usize * TILE..][..TILE];
             add_values::<A, DEPTH>(values, found, way[0], totals);
         }
         _ => {
             let mut places = [0u8; TILE];
             // SAFETY: as long as the register.
             unsafe { _mm512_storeu_si512(places.as_mut_ptr().cast(), found) };
-            masks.add_found(tree, leaves, &places, totals);
+            masks.add_found(tree, leaves, &places, tile);
         }
     }
 }
