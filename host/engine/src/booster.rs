@@ -45,7 +45,7 @@ impl CompactBooster {
     pub fn load(bytes: &[u8]) -> Result<Self, Error> {
         let import = import_compact(bytes)?;
         let Description { inputs, outputs, .. } = describe(&import, Margin::Without);
-        Ok(Self { inputs, outputs, booster: Booster::new(import, Margin::Without)? })
+        Ok(Self { inputs, outputs, booster: Booster::new(import, Margin::Without) })
     }
 
     /// The one input, `input`.
@@ -122,19 +122,16 @@ pub(crate) fn describe(import: &Import, margin: Margin) -> Description {
 }
 
 impl Booster {
-    /// # Errors
-    ///
-    /// `InvalidModel` if the trees don't hold together.
-    pub(crate) fn new(import: Import, margin: Margin) -> Result<Self, Error> {
+    pub(crate) fn new(import: Import, margin: Margin) -> Self {
         let (link, outputs, answer) = (import.link(), import.scores(), import.answer);
         let kernel = match import.model {
             Model::Linear(linear) => Kernel::Linear(linear),
             Model::Trees(forest) => {
                 let row = if forest.compare == Compare::F64 { RowType::F64 } else { RowType::F32 };
-                Kernel::Trees(Box::new(Ensemble::of(&forest, row)?))
+                Kernel::Trees(Box::new(Ensemble::of(&forest, row)))
             }
         };
-        Ok(Self { kernel, link, answer, margin, outputs })
+        Self { kernel, link, answer, margin, outputs }
     }
 
     /// `rows` are `[N, F]` of the dtype that [`describe`] says; the outputs come in its order.

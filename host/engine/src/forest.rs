@@ -26,6 +26,7 @@ mod split;
 mod threads;
 mod walk;
 
+pub(crate) use check::Checked;
 pub(crate) use ensemble::{Ensemble, RowType, Rows, Scores};
 pub(crate) use link::Link;
 pub(crate) use real::Real;

@@ -155,7 +155,7 @@ impl Graph {
 
     fn of(import: Import, options: &LoadOptions) -> Result<Self, Error> {
         let Description { inputs, outputs, .. } = booster::describe(&import, options.margin);
-        let runs = Box::new(Booster::new(import, options.margin)?);
+        let runs = Box::new(Booster::new(import, options.margin));
         check_warm(&inputs, &options.warm)?;
         Ok(Self { inputs, outputs, runs, threads: options.threads })
     }

@@ -1,5 +1,7 @@
 //! Whether a [`Forest`] holds together: what the kernels take for granted.
 
+use std::ops::Deref;
+
 use super::{Aggregate, Base, Forest, Node, Set, Test};
 use crate::Error;
 
@@ -8,12 +10,36 @@ const MAX_WIDTH: usize = 1 << 24;
 /// Outputs of which some may have no weight. Each takes memory for each row, whatever the file says of it.
 const MAX_EMPTY: usize = 1 << 12;
 
+/// A forest that holds together: [`Forest::check`] gives it, and nothing changes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Checked(Forest);
+
+impl Checked {
+    #[cfg(feature = "graphs")]
+    pub(crate) fn into_forest(self) -> Forest {
+        self.0
+    }
+}
+
+impl Deref for Checked {
+    type Target = Forest;
+
+    fn deref(&self) -> &Forest {
+        &self.0
+    }
+}
+
 impl Forest {
     /// # Errors
     ///
     /// `InvalidModel` for a child, feature, output, weight or set that does not exist, a node with two parents (which
     /// also excludes cycles), and numbers that are NaN where none can be; it names the node.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(self) -> Result<Checked, Error> {
+        self.holds_together()?;
+        Ok(Checked(self))
+    }
+
+    fn holds_together(&self) -> Result<(), Error> {
         let (features, outputs) = (self.features, self.outputs);
         if features > MAX_WIDTH || !(1..=MAX_WIDTH).contains(&outputs) {
             return Err(Error::model(format!(
@@ -196,7 +222,7 @@ mod tests {
         for (spoil, expected) in cases {
             let mut forest = stump();
             spoil(&mut forest);
-            assert_eq!(forest.check().map_err(|e| e.to_string()), Err(expected.to_owned()));
+            assert_eq!(forest.check().map(|_| ()).map_err(|e| e.to_string()), Err(expected.to_owned()));
         }
     }
 }

@@ -68,7 +68,7 @@ pub(super) type Places = Vec<Place>;
 
 impl<T: Real> Columns<T> {
     /// `None` if the forest has too many different cuts for codes to pay.
-    pub(super) fn of(forest: &Forest, sources: &Sources) -> Option<(Self, Places)> {
+    pub(super) fn of(forest: &Forest, sources: &Sources<T>) -> Option<(Self, Places)> {
         if sources.list.len() > MAX_COLUMNS {
             return None;
         }
@@ -78,7 +78,7 @@ impl<T: Real> Columns<T> {
             let Node::Branch(branch) = node else { continue };
             let Split { source, rule, .. } = Split::<T>::of(forest, branch);
             match rule {
-                Rule::Cut(cut) => of_source[sources.place(&source)?].push((cut, at as u32)),
+                Rule::Cut(cut) => of_source[sources.place(&source)].push((cut, at as u32)),
                 _ => others.push((source, rule, at)),
             }
         }

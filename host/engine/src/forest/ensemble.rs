@@ -1,7 +1,7 @@
 //! [`Ensemble`]: a forest made ready for rows of one dtype, with whichever kernel its precisions ask for.
 
 use super::kernel::Kernel;
-use super::{Arithmetic, Compare, Forest};
+use super::{Arithmetic, Checked, Compare};
 use crate::Error;
 
 /// Rows, row-major.
@@ -38,16 +38,12 @@ pub(crate) enum RowType {
 
 impl Ensemble {
     /// For rows of `row`. Where the forest compares in f32, f64 rows are rounded by [`Ensemble::scores`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Forest::check`].
-    pub(crate) fn of(forest: &Forest, row: RowType) -> Result<Self, Error> {
-        Ok(match (row, forest.compare, forest.arithmetic) {
-            (RowType::F64, Compare::F64, _) => Self::Double(Kernel::of(forest)?),
-            (_, _, Arithmetic::F32) => Self::Single(Kernel::of(forest)?),
-            (_, _, Arithmetic::F64) => Self::Mixed(Kernel::of(forest)?),
-        })
+    pub(crate) fn of(forest: &Checked, row: RowType) -> Self {
+        match (row, forest.compare, forest.arithmetic) {
+            (RowType::F64, Compare::F64, _) => Self::Double(Kernel::of(forest)),
+            (_, _, Arithmetic::F32) => Self::Single(Kernel::of(forest)),
+            (_, _, Arithmetic::F64) => Self::Mixed(Kernel::of(forest)),
+        }
     }
 
     /// Raw scores of `rows`, `width` wide.

@@ -15,7 +15,7 @@ use super::real::Real;
 use super::split::Sources;
 use super::threads;
 use super::walk::Walk;
-use super::{Aggregate, Base, Forest};
+use super::{Aggregate, Base, Checked, Forest};
 use crate::Error;
 
 /// `T` is f32, or f64 if the forest compares in f64 and rows come in f64. `A` is what [`Forest::arithmetic`] says.
@@ -106,17 +106,13 @@ struct Finish<A> {
 }
 
 impl<T: Real, A: Real> Kernel<T, A> {
-    /// # Errors
-    ///
-    /// As [`Forest::check`].
-    pub(crate) fn of(forest: &Forest) -> Result<Self, Error> {
+    pub(crate) fn of(forest: &Checked) -> Self {
         Self::with(forest, Choice::detect())
     }
 
-    pub(super) fn with(forest: &Forest, choice: Choice) -> Result<Self, Error> {
-        forest.check()?;
+    pub(super) fn with(forest: &Checked, choice: Choice) -> Self {
         let (leaves, numbers) = Leaves::of(forest);
-        let sources = Sources::of::<T>(forest);
+        let sources = Sources::<T>::of(forest);
         let coded = if choice.codes { Coded::of(forest, &sources, &numbers, &leaves, choice) } else { None };
         let mut runs: Vec<(Range<usize>, Way)> = Vec::new();
         for tree in 0..forest.roots.len() {
@@ -127,11 +123,11 @@ impl<T: Real, A: Real> Kernel<T, A> {
             }
         }
         let coded = coded.filter(Coded::serves);
-        let walk =
-            (!coded.as_ref().is_some_and(Coded::serves_all)).then(|| Walk::of(forest, &numbers, sources));
+        let walk = (!coded.as_ref().is_some_and(Coded::serves_all))
+            .then(|| Walk::of(forest, &numbers, &leaves.trees, sources));
         let base = || forest.base.iter().map(|base| A::of(*base)).collect::<Vec<A>>();
         let has = |order| forest.base_order == order && !forest.base.is_empty();
-        Ok(Self {
+        Self {
             features: forest.features,
             outputs: forest.outputs,
             walk,
@@ -144,7 +140,7 @@ impl<T: Real, A: Real> Kernel<T, A> {
                 last: has(Base::Last).then(base),
                 scale: A::of(forest.scale),
             },
-        })
+        }
     }
 
     /// Raw scores `[rows, outputs]` of `rows`, row-major, `width` wide.
@@ -251,7 +247,10 @@ impl<T: Real, A: Real> Kernel<T, A> {
         }
         for (scores, totals) in scores.chunks_mut(TILE * outputs).zip(totals.chunks_exact(TILE * outputs)) {
             for (row, scores) in scores.chunks_exact_mut(outputs).enumerate() {
-                scores.iter_mut().enumerate().for_each(|(output, score)| *score = totals[output * TILE + row]);
+                scores
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(output, score)| *score = totals[output * TILE + row]);
             }
         }
     }
@@ -303,7 +302,7 @@ impl<A: Real> Room<A> {
 impl<T: Real, A: Real> Coded<T, A> {
     fn of(
         forest: &Forest,
-        sources: &Sources,
+        sources: &Sources<T>,
         numbers: &[u32],
         leaves: &Leaves<A>,
         choice: Choice,

@@ -9,7 +9,7 @@ pub(super) struct Leaves<A> {
     pub(super) trees: Vec<TreeLeaves>,
     /// For each leaf its weight, if its tree speaks of one output only
     pub(super) values: Vec<A>,
-    /// For each leaf where its weights lie
+    /// For each leaf where its weights lie, if there is a tree whose values don't say all
     lists: Vec<(u32, u32)>,
     weights: Vec<(u32, A)>,
     aggregate: Aggregate,
@@ -35,39 +35,46 @@ impl<A: Real> Leaves<A> {
             trees: Vec::with_capacity(forest.roots.len()),
             values: Vec::new(),
             lists: Vec::new(),
-            weights: forest.weights.iter().map(|(output, weight)| (*output, A::of(*weight))).collect(),
+            weights: Vec::new(),
             aggregate: forest.aggregate,
             single: true,
             output: None,
         };
-        let mut numbers = vec![0; forest.nodes.len()];
+        // Nobody asks for that of a node which no root leads to.
+        let mut numbers = vec![u32::MAX; forest.nodes.len()];
         let mut waiting = Vec::new();
         for &root in &forest.roots {
-            let first = leaves.lists.len();
-            let mut deepest = 0;
+            let (mut output, mut single, mut deepest) = (None, true, 0);
             waiting.push((root, 0));
             while let Some((at, depth)) = waiting.pop() {
                 match &forest.nodes[at as usize] {
                     Node::Branch(branch) => waiting.extend([branch.no, branch.yes].map(|at| (at, depth + 1))),
                     Node::Leaf { first, count } => {
                         deepest = deepest.max(depth);
-                        numbers[at as usize] = leaves.lists.len() as u32;
-                        leaves.lists.push((*first, first + count));
+                        numbers[at as usize] = leaves.values.len() as u32;
+                        let own = &forest.weights[*first as usize..][..*count as usize];
+                        single &= own.len() == 1 && own[0].0 == *output.get_or_insert(own[0].0);
+                        leaves.values.push(own.first().map_or(A::ZERO, |(_, weight)| A::of(*weight)));
                     }
                 }
-            }
-            let mut output = None;
-            let mut single = true;
-            for &(from, to) in &leaves.lists[first..] {
-                let own = &leaves.weights[from as usize..to as usize];
-                single &= own.len() == 1 && own[0].0 == *output.get_or_insert(own[0].0);
-                leaves.values.push(own.first().map_or(A::ZERO, |(_, weight)| *weight));
             }
             leaves.single &= single;
             leaves.trees.push(TreeLeaves { output: output.filter(|_| single), depth: deepest });
         }
         let output = leaves.trees.first().and_then(|tree| tree.output);
         leaves.output = output.filter(|_| leaves.trees.iter().all(|tree| tree.output == output));
+        if !leaves.single || !leaves.adds() {
+            leaves.weights =
+                forest.weights.iter().map(|(output, weight)| (*output, A::of(*weight))).collect();
+            leaves.lists = vec![(0, 0); leaves.values.len()];
+            for (node, number) in forest.nodes.iter().zip(&numbers) {
+                if let (Node::Leaf { first, count }, Some(list)) =
+                    (node, leaves.lists.get_mut(*number as usize))
+                {
+                    *list = (*first, first + count);
+                }
+            }
+        }
         (leaves, numbers)
     }
 

@@ -3,6 +3,8 @@
 //! With values of type `T` the form is exact: `x < t` is `x <= t'` with the number before t, `x > t` and `x >= t` are
 //! those with the children exchanged, and an f64 threshold that f32 values are compared with may be rounded down.
 
+use std::marker::PhantomData;
+
 use super::real::Real;
 use super::{Branch, Compare, Forest, Node, Set, Test, Way, ZERO};
 
@@ -30,16 +32,17 @@ impl Source {
     }
 }
 
-/// The different sources of a forest's cuts, in order.
-pub(super) struct Sources {
+/// The different sources of a forest's cuts, in order. Whether a branch is one depends on the type of its values.
+pub(super) struct Sources<T> {
     pub(super) list: Vec<Source>,
     /// The place of each in the list by its key, if a forest has more nodes than sources could have keys: branches are many,
     /// and a search for each takes longer than all else that is done for them
     by_key: Option<Vec<u32>>,
+    values: PhantomData<T>,
 }
 
-impl Sources {
-    pub(super) fn of<T: Real>(forest: &Forest) -> Self {
+impl<T: Real> Sources<T> {
+    pub(super) fn of(forest: &Forest) -> Self {
         let all = forest.nodes.iter().filter_map(|node| match node {
             Node::Branch(branch) => {
                 let Split { source, rule, .. } = Split::<T>::of(forest, branch);
@@ -58,14 +61,17 @@ impl Sources {
         if let Some(by_key) = &mut by_key {
             list.iter().enumerate().for_each(|(place, source)| by_key[source.key()] = place as u32);
         }
-        Self { list, by_key }
+        Self { list, by_key, values: PhantomData }
     }
 
-    pub(super) fn place(&self, source: &Source) -> Option<usize> {
-        match &self.by_key {
-            Some(by_key) => Some(by_key[source.key()] as usize),
-            None => self.list.binary_search(source).ok(),
-        }
+    /// Where one of them is in the list.
+    pub(super) fn place(&self, source: &Source) -> usize {
+        let place = match &self.by_key {
+            Some(by_key) => by_key[source.key()] as usize,
+            None => self.list.partition_point(|other| other < source),
+        };
+        assert!(place < self.list.len(), "a source of the forest's cuts");
+        place
     }
 }
 

@@ -11,9 +11,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::leaves::TreeLeaves;
 use super::real::Real;
 use super::split::{Membership, Rule, Source, Sources, Split};
-use super::{Forest, Node, Set};
+use super::{Checked, Node, Set};
 
 /// 12 bytes for f32.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +55,8 @@ struct Root {
 }
 
 impl<T: Real> Walk<T> {
-    /// Of a forest that was checked. `numbers` are its leaves', and `sources` its cuts'.
-    pub(super) fn of(forest: &Forest, numbers: &[u32], sources: Sources) -> Self {
+    /// `numbers` are the forest's leaves', `trees` say how deep each is, and `sources` are its cuts'.
+    pub(super) fn of(forest: &Checked, numbers: &[u32], trees: &[TreeLeaves], sources: Sources<T>) -> Self {
         let plain = |source: &Source| !source.missing_goes_yes && !source.zero_is_missing;
         let sources = (!sources.list.iter().all(plain)).then_some(sources);
         let blank = Step { cut: T::NAN, column: 0, next: 0 };
@@ -71,14 +72,12 @@ impl<T: Real> Walk<T> {
         walk.steps.push(blank);
         walk.leaves.push(0);
         let mut waiting = Vec::new();
-        for &root in &forest.roots {
+        for (&root, TreeLeaves { depth, .. }) in forest.roots.iter().zip(trees) {
             let first = walk.steps.len();
             walk.steps.push(blank);
             walk.leaves.push(0);
-            let mut deepest = 0;
-            waiting.push((root, first, 0));
-            while let Some((from, to, depth)) = waiting.pop() {
-                deepest = deepest.max(depth);
+            waiting.push((root, first));
+            while let Some((from, to)) = waiting.pop() {
                 match &forest.nodes[from as usize] {
                     Node::Leaf { .. } => {
                         walk.steps[to].next = to as u32 - 1;
@@ -90,21 +89,19 @@ impl<T: Real> Walk<T> {
                         walk.steps.extend([blank; 2]);
                         walk.leaves.extend([0; 2]);
                         walk.steps[to] = walk.step_of(&split, sources.as_ref(), pair as u32);
-                        waiting.push((split.no, pair + 1, depth + 1));
-                        waiting.push((split.yes, pair, depth + 1));
+                        waiting.extend([(split.no, pair + 1), (split.yes, pair)]);
                     }
                 }
             }
-            walk.trees.push(Root { position: first as u32, depth: deepest });
+            walk.trees.push(Root { position: first as u32, depth: *depth });
         }
         walk.sources = sources.map(|sources| sources.list);
         walk
     }
 
-    fn step_of(&mut self, split: &Split<T>, sources: Option<&Sources>, next: u32) -> Step<T> {
+    fn step_of(&mut self, split: &Split<T>, sources: Option<&Sources<T>>, next: u32) -> Step<T> {
         if let Rule::Cut(cut) = split.rule {
-            let place = |sources: &Sources| sources.place(&split.source).unwrap_or(0) as u32;
-            let column = sources.map_or(split.source.feature, place);
+            let column = sources.map_or(split.source.feature, |sources| sources.place(&split.source) as u32);
             return Step { cut, column, next };
         }
         let column = MEMBER | self.memberships.len() as u32;

@@ -140,7 +140,7 @@ fn build(file: File, file_bytes: usize) -> Result<Import, Error> {
         ..planted
     };
     Ok(Import {
-        model: Model::Trees(forest),
+        model: Model::Trees(forest.check()?),
         producer: catboost_version_info.as_deref().and_then(version).unwrap_or("CatBoost").to_owned(),
         objective: objective.name,
         task: objective.task,

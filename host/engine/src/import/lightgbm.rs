@@ -54,7 +54,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Import, Error> {
         ..planted
     };
     Ok(Import {
-        model: Model::Trees(forest),
+        model: Model::Trees(forest.check()?),
         producer: format!("LightGBM, format {version}"),
         task: objective.task,
         answer: objective.answer(per_iteration),

@@ -90,7 +90,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Import, Error> {
         other => return Err(wrong(&format!("expected an answer of kind 0 or 1, got {other}"))),
     };
     let model = match input.byte()? {
-        0 => Model::Trees(forest::read(&mut input)?),
+        0 => Model::Trees(forest::read(&mut input)?.check()?),
         1 => Model::Linear(Linear {
             features: input.count()?,
             outputs: input.count()?,

@@ -179,7 +179,7 @@ fn build(file: File, file_bytes: usize) -> Result<Import, Error> {
                 link: objective.link,
                 ..trees.plant(&tree_info, factors, outputs, &mut budget)?
             };
-            (Model::Trees(forest), cats.enc)
+            (Model::Trees(forest.check()?), cats.enc)
         }
         other => return Err(Error::unsupported(format!("XGBoost: booster {other:?} is not read"))),
     };

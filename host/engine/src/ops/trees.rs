@@ -14,7 +14,9 @@ use tract_onnx::tract_hir::internal::*;
 use self::answer::{Binary, many_classes, two_classes};
 use super::labels::Labels;
 use super::scores::Transform;
-use crate::forest::{Aggregate, Arithmetic, Compare, Ensemble, Forest, Node, Real, RowType, Rows, Scores};
+use crate::forest::{
+    Aggregate, Arithmetic, Checked, Compare, Ensemble, Forest, Node, Real, RowType, Rows, Scores,
+};
 
 /// The operator as the file has it; the kernel is chosen when the dtype of the rows is known.
 #[derive(Clone, Debug)]
@@ -22,7 +24,7 @@ struct Trees(Arc<Parts>);
 
 #[derive(Debug)]
 struct Parts {
-    forest: Forest,
+    forest: Checked,
     answer: Answer,
 }
 
@@ -55,7 +57,8 @@ pub(super) fn classifier(context: &ParsingContext, node: &NodeProto) -> Built {
     let classes = labels.len();
     ensure!(classes >= 2, "expected at least 2 class labels, got {classes}");
     let mut forest = read::forest(context, node, "class", classes)?;
-    forest.check()?;
+    // What follows takes for granted that it holds together.
+    forest = forest.check()?.into_forest();
     let weights = &forest.weights;
     let binary = Binary {
         one_sided: weights.windows(2).all(|pair| pair[0].0 == pair[1].0),
@@ -83,14 +86,14 @@ pub(super) fn regressor(context: &ParsingContext, node: &NodeProto) -> Built {
 pub(super) fn ensemble(context: &ParsingContext, node: &NodeProto) -> Built {
     let forest = read5::forest(context, node)?;
     let kind = Kind::Ensemble { targets: forest.outputs };
-    forest.check()?;
+    let forest = forest.check()?;
     let answer = Answer { transform: read5::transform(node)?, kind };
     Ok((expand(Trees(Arc::new(Parts { forest, answer }))), vec![]))
 }
 
 fn built(node: &NodeProto, forest: Forest, kind: Kind) -> Built {
     let transform = Transform::parse(node.get_attr_opt("post_transform")?.unwrap_or("NONE"))?;
-    forest.check()?;
+    let forest = forest.check()?;
     Ok((expand(Trees(Arc::new(Parts { forest, answer: Answer { transform, kind } }))), vec![]))
 }
 
@@ -227,10 +230,11 @@ impl Expansion for Trees {
             _ => (RowType::F32, DatumType::F32),
         };
         let ensemble = if row == RowType::F64 {
-            let wide = Forest { compare: Compare::F64, arithmetic: Arithmetic::F64, ..forest.clone() };
-            Ensemble::of(&wide, row)?
+            let wide =
+                Forest { compare: Compare::F64, arithmetic: Arithmetic::F64, ..forest.clone().into_forest() };
+            Ensemble::of(&wide.check()?, row)
         } else {
-            Ensemble::of(forest, row)?
+            Ensemble::of(forest, row)
         };
         let kernel = TreesKernel(Arc::new(Ready {
             ensemble,

@@ -69,7 +69,7 @@ struct Kind {
     compare: Compare,
 }
 
-fn forest(kind: Kind, random: &mut Random) -> Forest {
+fn forest(kind: Kind, random: &mut Random) -> Checked {
     let average = matches!(kind.aggregate, Aggregate::Average(_));
     let base_order = if !average && kind.aggregate == Aggregate::Sum && random.chance(50) {
         Base::First
@@ -132,7 +132,7 @@ fn forest(kind: Kind, random: &mut Random) -> Forest {
             waiting.extend([(children, depth + 1), (children + 1, depth + 1)]);
         }
     }
-    forest
+    forest.check().unwrap()
 }
 
 fn set(at: usize, random: &mut Random) -> Set {
@@ -246,10 +246,10 @@ fn choices() -> Vec<Choice> {
     choices
 }
 
-fn compare<T: Real, A: Real>(forest: &Forest, seed: u64, kind: Kind, random: &mut Random) {
+fn compare<T: Real, A: Real>(forest: &Checked, seed: u64, kind: Kind, random: &mut Random) {
     for count in [1, 2, 17, 63, 64, 65, 200, BLOCK + 70] {
         let choice = choices()[random.below(choices().len())];
-        let kernel = Kernel::<T, A>::with(forest, choice).unwrap();
+        let kernel = Kernel::<T, A>::with(forest, choice);
         let rows = rows::<T>(forest, count, random);
         let got = kernel.scores(&rows, forest.features).unwrap();
         for (at, row) in rows.chunks(forest.features).enumerate() {
@@ -326,7 +326,7 @@ fn any_number_of_threads_answers_to_the_same_bits() {
         };
         let forest = forest(kind, &mut random);
         for choice in choices() {
-            let kernel = Kernel::<f32, f32>::with(&forest, choice).unwrap();
+            let kernel = Kernel::<f32, f32>::with(&forest, choice);
             for count in [1, 63, 5826, 2 * 5826 - 1, 12_001, 16_399] {
                 let rows = rows::<f32>(&forest, count, &mut random);
                 let bits = |threads| {

@@ -2,7 +2,10 @@
 //!
 //! As in `walk` a leaf's step leads to itself, and rows are under way side by side. Some are at their leaf long before
 //! others: after as many steps as most need, those that still move are kept in a list.
-#![allow(unsafe_code, reason = "places that were checked when the trees were laid out, instead of at each step")]
+#![allow(
+    unsafe_code,
+    reason = "places that were checked when the trees were laid out, instead of at each step"
+)]
 
 use super::{Encoded, TILE, signed};
 use crate::forest::columns::{BLOCK, Place};
@@ -86,9 +89,8 @@ impl Rest {
         let at = &mut at[..codes.rows];
         assert!(at.len() <= BLOCK && codes.bytes.len() >= at.len().div_ceil(TILE) * TILE * codes.columns);
         // Each row, and where its code of column 0 lies.
-        let mut moving: [(u32, u32); BLOCK] = std::array::from_fn(|row| {
-            (row as u32, (row / TILE * TILE * codes.columns + row % TILE) as u32)
-        });
+        let mut moving: [(u32, u32); BLOCK] =
+            std::array::from_fn(|row| (row as u32, (row / TILE * TILE * codes.columns + row % TILE) as u32));
         let mut count = at.len();
         while count > 0 {
             let mut kept = 0;
