@@ -191,7 +191,6 @@ impl<T: Real> Columns<T> {
     }
 
     /// Codes of one row: `[count]`.
-    #[cfg(target_arch = "x86_64")]
     pub(super) fn encode_one(&self, row: &[T], codes: &mut [u8]) {
         codes[0] = 0;
         for ranked in &self.ranked {
@@ -210,7 +209,6 @@ impl<T: Real> Columns<T> {
         self.encode_members(row, codes);
     }
 
-    #[cfg(target_arch = "x86_64")]
     fn encode_members(&self, row: &[T], codes: &mut [u8]) {
         for (membership, column) in &self.memberships {
             let yes = membership.holds(row[membership.source.feature as usize], &self.sets);
@@ -220,7 +218,6 @@ impl<T: Real> Columns<T> {
 }
 
 /// How many of `cuts`, a power of two less one of them, are below `x`.
-#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn rank_of<T: Real>(cuts: &[T], x: T) -> u32 {
     let (mut rank, mut half) = (0, cuts.len().div_ceil(2));

@@ -8,11 +8,13 @@
 #![allow(unsafe_code, reason = "loads whose places were checked when the trees were laid out")]
 
 mod bytes;
+mod one;
 mod rest;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use self::bytes::{BITS, Bytes, LookUp};
+pub(super) use self::one::{MAX_COLUMNS, One};
 use self::rest::{Laid, Rest};
 use super::columns::{Place, TILE};
 use super::leaves::{Leaves, TreeLeaves};
@@ -114,19 +116,32 @@ pub(super) enum Lanes {
     Avx512,
 }
 
-impl MaskBranch {
-    /// Where the rows in a part of a tile go right: 255 there, 0 elsewhere. Codes are [`signed`].
+/// What is decided at each branch of a perfect tree, level by level.
+trait Outcomes<B> {
+    /// 255 for what goes right there in a part of a tile, and 0 for all else.
     ///
     /// # Safety
     ///
-    /// The processor has the instructions of `B`, and the column lies in `codes`.
+    /// The tree has the branch, a tile has the part, and the processor has the instructions of `B`.
+    unsafe fn outcome(&self, branch: usize, part: usize) -> B;
+}
+
+/// One tree, for a tile of rows.
+struct OfRows<'t> {
+    branches: &'t [MaskBranch],
+    /// [`signed`]
+    codes: &'t [u8],
+}
+
+impl<B: Bytes> Outcomes<B> for OfRows<'_> {
     #[inline(always)]
-    unsafe fn outcome<B: Bytes>(&self, codes: &[u8], part: usize) -> B {
-        debug_assert!(self.offset as usize + TILE <= codes.len());
-        // SAFETY: the caller's.
+    unsafe fn outcome(&self, branch: usize, part: usize) -> B {
+        // SAFETY: the caller's; offsets are those of columns, and `codes` holds a tile of each.
         unsafe {
-            let codes = B::load(codes.as_ptr().add(self.offset as usize + part * B::WIDTH));
-            codes.above(B::splat(signed(self.below as u8 - 1)))
+            let MaskBranch { offset, below } = *self.branches.get_unchecked(branch);
+            debug_assert!(offset as usize + TILE <= self.codes.len());
+            let codes = B::load(self.codes.as_ptr().add(offset as usize + part * B::WIDTH));
+            codes.above(B::splat(signed(below as u8 - 1)))
         }
     }
 }
@@ -226,19 +241,7 @@ impl<A: Real> Masks<A> {
         let branches = &self.branches[tree.branch as usize..][..(1 << tree.depth) - 1];
         let codes = tile.codes.bytes;
         // SAFETY: the caller's.
-        unsafe {
-            match tree.depth {
-                0 => {}
-                1 => find::<B, 1, 1>(branches, codes, &mut found),
-                2 => find::<B, 2, 3>(branches, codes, &mut found),
-                3 => find::<B, 3, 7>(branches, codes, &mut found),
-                4 => find::<B, 4, 15>(branches, codes, &mut found),
-                5 => B::find_deep::<5, 31>(branches, codes, &mut found),
-                6 => B::find_deep::<6, 63>(branches, codes, &mut found),
-                7 => B::find_deep::<7, 127>(branches, codes, &mut found),
-                _ => B::find_deep::<8, 255>(branches, codes, &mut found),
-            }
-        }
+        unsafe { find_tree::<B>(tree.depth, OfRows { branches, codes }, &mut found) };
         self.add_found(tree, leaves, &found, tile);
     }
 
@@ -308,28 +311,47 @@ pub(super) fn signed(code: u8) -> u8 {
     code ^ 0x80
 }
 
-/// The places of rows' leaves in the perfect tree, for codes that are [`signed`].
+/// The places of leaves in a perfect tree.
 ///
 /// # Safety
 ///
 /// The processor has the instructions of `B`.
 #[inline(always)]
+unsafe fn find_tree<B: Bytes>(depth: u32, outcomes: impl Outcomes<B>, found: &mut [u8; TILE]) {
+    // SAFETY: the caller's.
+    unsafe {
+        match depth {
+            0 => {}
+            1 => find::<B, 1, 1>(outcomes, found),
+            2 => find::<B, 2, 3>(outcomes, found),
+            3 => find::<B, 3, 7>(outcomes, found),
+            4 => find::<B, 4, 15>(outcomes, found),
+            5 => B::find_deep::<5, 31>(outcomes, found),
+            6 => B::find_deep::<6, 63>(outcomes, found),
+            7 => B::find_deep::<7, 127>(outcomes, found),
+            _ => B::find_deep::<8, 255>(outcomes, found),
+        }
+    }
+}
+
+/// # Safety
+///
+/// The processor has the instructions of `B`.
+#[inline(always)]
 unsafe fn find<B: Bytes, const DEPTH: usize, const BRANCHES: usize>(
-    branches: &[MaskBranch],
-    codes: &[u8],
+    outcomes: impl Outcomes<B>,
     found: &mut [u8; TILE],
 ) {
-    let branches: &[MaskBranch; BRANCHES] = branches.try_into().expect("a perfect tree's branches");
-    // SAFETY: the caller's; offsets are those of columns, and `codes` holds a tile of each.
+    // SAFETY: the caller's.
     unsafe {
-        // 255 where a row goes right. A branch is read once for all rows.
-        let mut outcomes = B::tile([B::splat(0); BRANCHES]);
-        for (at, branch) in branches.iter().enumerate() {
-            for (part, outcomes) in outcomes.as_mut().iter_mut().enumerate() {
-                outcomes[at] = branch.outcome(codes, part);
+        // A branch is read once for all parts.
+        let mut all = B::tile([B::splat(0); BRANCHES]);
+        for at in 0..BRANCHES {
+            for (part, all) in all.as_mut().iter_mut().enumerate() {
+                all[at] = outcomes.outcome(at, part);
             }
         }
-        for (part, outcomes) in outcomes.as_mut().iter_mut().enumerate() {
+        for (part, outcomes) in all.as_mut().iter_mut().enumerate() {
             let (mut ways, mut place) = ([B::splat(0); DEPTH], B::splat(0));
             for level in 0..DEPTH {
                 let outcomes = &mut outcomes[(1 << level) - 1..(2 << level) - 1];
@@ -353,30 +375,29 @@ unsafe fn find<B: Bytes, const DEPTH: usize, const BRANCHES: usize>(
 )]
 #[inline(always)]
 unsafe fn find_packed<B: LookUp, const DEPTH: usize, const BRANCHES: usize>(
-    branches: &[MaskBranch],
-    codes: &[u8],
+    outcomes: impl Outcomes<B>,
     found: &mut [u8; TILE],
 ) {
-    let branches: &[MaskBranch; BRANCHES] = branches.try_into().expect("a perfect tree's branches");
-    // SAFETY: the caller's; offsets are those of columns, and `codes` holds a tile of each.
+    const { assert!(BRANCHES == (1 << DEPTH) - 1) };
+    // SAFETY: the caller's.
     unsafe {
         // For each level where rows go right at its branches, eight of them to a byte; the first one's bit is the highest.
-        let mut outcomes = B::tile([B::splat(0); first_byte(MAX_DEPTH as usize)]);
+        let mut all = B::tile([B::splat(0); first_byte(MAX_DEPTH as usize)]);
         for level in 0..DEPTH {
-            let own = &branches[(1 << level) - 1..(2 << level) - 1];
-            for (at, branches) in own.chunks(8).enumerate() {
+            let (first, last) = ((1 << level) - 1, (2 << level) - 1);
+            for (at, branch) in (first..last).step_by(8).enumerate() {
                 let mut bytes = B::tile(B::splat(0));
-                for branch in branches {
+                for branch in branch..last.min(branch + 8) {
                     for (part, byte) in bytes.as_mut().iter_mut().enumerate() {
-                        *byte = byte.push(branch.outcome(codes, part));
+                        *byte = byte.push(outcomes.outcome(branch, part));
                     }
                 }
-                for (outcomes, byte) in outcomes.as_mut().iter_mut().zip(bytes.as_mut()) {
-                    outcomes[first_byte(level) + at] = *byte;
+                for (all, byte) in all.as_mut().iter_mut().zip(bytes.as_mut()) {
+                    all[first_byte(level) + at] = *byte;
                 }
             }
         }
-        for (part, outcomes) in outcomes.as_mut().iter_mut().enumerate() {
+        for (part, outcomes) in all.as_mut().iter_mut().enumerate() {
             let (mut ways, mut place) = ([B::splat(0); DEPTH], B::splat(0));
             for level in 0..DEPTH {
                 // The byte with a row's branch in it: its place says which, but for the lowest three bits.

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "a processor's own instructions")]
 
 #[allow(unused_imports, reason = "each processor has one or the other")]
-use super::{MaskBranch, TILE, find, find_packed};
+use super::{Outcomes, TILE, find, find_packed};
 
 /// A register. Its methods are to be called where the processor has its instructions.
 pub(super) trait Bytes: Copy {
@@ -36,6 +36,11 @@ pub(super) trait Bytes: Copy {
 
     unsafe fn and(self, other: Self) -> Self;
 
+    unsafe fn or(self, other: Self) -> Self;
+
+    /// The difference, wrapping around.
+    unsafe fn minus(self, other: Self) -> Self;
+
     /// 255 where this is that, otherwise 0.
     unsafe fn equal(self, other: Self) -> Self;
 
@@ -44,8 +49,7 @@ pub(super) trait Bytes: Copy {
 
     /// [`find`] for trees of more than four levels.
     unsafe fn find_deep<const DEPTH: usize, const BRANCHES: usize>(
-        branches: &[MaskBranch],
-        codes: &[u8],
+        outcomes: impl Outcomes<Self>,
         found: &mut [u8; TILE],
     );
 }
@@ -62,6 +66,13 @@ pub(super) trait LookUp: Bytes {
     ///
     /// As [`Bytes::splat`].
     unsafe fn look_up(table: &[u8; 32], place: Self) -> Self;
+
+    /// The same for places below 128, and 0 for all from 16 on, as for those that are negative.
+    ///
+    /// # Safety
+    ///
+    /// As [`Bytes::splat`].
+    unsafe fn look_up_below_16(table: &[u8; 32], place: Self) -> Self;
 }
 
 /// For 1, 2, 4 and 8 branches, the bit of each among those that [`Bytes::push`] put into a byte, the first one's the highest.
@@ -83,7 +94,7 @@ pub(super) const BITS: [[u8; 32]; 4] = {
 };
 
 macro_rules! bytes {
-    ($type:ty, $width:literal, $load:expr, $store:expr, $splat:expr, $above:expr, $choose:expr, $and:expr, $equal:expr, $push:expr, $find_deep:ident) => {
+    ($type:ty, $width:literal, $load:expr, $store:expr, $splat:expr, $above:expr, $choose:expr, $and:expr, $or:expr, $minus:expr, $equal:expr, $push:expr, $find_deep:ident) => {
         impl Bytes for $type {
             const WIDTH: usize = $width;
             type Tile<T: Copy> = [T; TILE / $width];
@@ -122,6 +133,16 @@ macro_rules! bytes {
                 unsafe { $and(self, other) }
             }
             #[inline(always)]
+            unsafe fn or(self, other: Self) -> Self {
+                // SAFETY: the caller's.
+                unsafe { $or(self, other) }
+            }
+            #[inline(always)]
+            unsafe fn minus(self, other: Self) -> Self {
+                // SAFETY: the caller's.
+                unsafe { $minus(self, other) }
+            }
+            #[inline(always)]
             unsafe fn equal(self, other: Self) -> Self {
                 // SAFETY: the caller's.
                 unsafe { $equal(self, other) }
@@ -133,12 +154,11 @@ macro_rules! bytes {
             }
             #[inline(always)]
             unsafe fn find_deep<const DEPTH: usize, const BRANCHES: usize>(
-                branches: &[MaskBranch],
-                codes: &[u8],
+                outcomes: impl Outcomes<Self>,
                 found: &mut [u8; TILE],
             ) {
                 // SAFETY: the caller's.
-                unsafe { $find_deep::<Self, DEPTH, BRANCHES>(branches, codes, found) }
+                unsafe { $find_deep::<Self, DEPTH, BRANCHES>(outcomes, found) }
             }
         }
     };
@@ -146,7 +166,7 @@ macro_rules! bytes {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Bytes, LookUp, MaskBranch, TILE, find, find_packed};
+    use super::{Bytes, LookUp, Outcomes, TILE, find, find_packed};
     use std::arch::x86_64::*;
 
     bytes!(
@@ -158,6 +178,8 @@ mod x86 {
         |x, y| _mm256_cmpgt_epi8(x, y),
         |mask, yes, no| _mm256_blendv_epi8(no, yes, mask),
         |x, y| _mm256_and_si256(x, y),
+        |x, y| _mm256_or_si256(x, y),
+        |x, y| _mm256_sub_epi8(x, y),
         |x, y| _mm256_cmpeq_epi8(x, y),
         |x, outcome| _mm256_sub_epi8(_mm256_add_epi8(x, x), outcome),
         find_packed
@@ -168,6 +190,12 @@ mod x86 {
         unsafe fn look_up(table: &[u8; 32], place: Self) -> Self {
             // SAFETY: the caller's, and the table is as long as the register.
             unsafe { _mm256_shuffle_epi8(_mm256_loadu_si256(table.as_ptr().cast()), place) }
+        }
+
+        #[inline(always)]
+        unsafe fn look_up_below_16(table: &[u8; 32], place: Self) -> Self {
+            // SAFETY: the caller's. Of a place the shuffle takes the low four bits, unless the highest one is set.
+            unsafe { Self::look_up(table, _mm256_adds_epu8(place, _mm256_set1_epi8(0x70))) }
         }
     }
 
@@ -181,6 +209,8 @@ mod x86 {
         |x, y| _mm_cmpgt_epi8(x, y),
         |mask, yes, no| _mm_or_si128(_mm_and_si128(mask, yes), _mm_andnot_si128(mask, no)),
         |x, y| _mm_and_si128(x, y),
+        |x, y| _mm_or_si128(x, y),
+        |x, y| _mm_sub_epi8(x, y),
         |x, y| _mm_cmpeq_epi8(x, y),
         |x, outcome| _mm_sub_epi8(_mm_add_epi8(x, x), outcome),
         find
@@ -192,7 +222,7 @@ pub(super) type Common = std::arch::x86_64::__m128i;
 
 #[cfg(target_arch = "aarch64")]
 mod neon {
-    use super::{Bytes, LookUp, MaskBranch, TILE, find_packed};
+    use super::{Bytes, LookUp, Outcomes, TILE, find_packed};
     use std::arch::aarch64::*;
 
     // Every AArch64 has NEON.
@@ -205,6 +235,8 @@ mod neon {
         |x, y| vcgtq_s8(vreinterpretq_s8_u8(x), vreinterpretq_s8_u8(y)),
         |mask, yes, no| vbslq_u8(mask, yes, no),
         |x, y| vandq_u8(x, y),
+        |x, y| vorrq_u8(x, y),
+        |x, y| vsubq_u8(x, y),
         |x, y| vceqq_u8(x, y),
         |x, outcome| vsubq_u8(vaddq_u8(x, x), outcome),
         find_packed
@@ -216,6 +248,12 @@ mod neon {
             // SAFETY: the caller's, and the table is longer than the register.
             unsafe { vqtbl1q_u8(vld1q_u8(table.as_ptr()), place) }
         }
+
+        #[inline(always)]
+        unsafe fn look_up_below_16(table: &[u8; 32], place: Self) -> Self {
+            // SAFETY: the caller's.
+            unsafe { Self::look_up(table, place) }
+        }
     }
 }
 
@@ -225,7 +263,7 @@ pub(super) type Common = std::arch::aarch64::uint8x16_t;
 #[cfg(all(target_family = "wasm", target_feature = "simd128"))]
 #[allow(unused_unsafe, reason = "what touches no memory is safe to call here, and isn't on x86")]
 mod simd128 {
-    use super::{Bytes, LookUp, MaskBranch, TILE, find_packed};
+    use super::{Bytes, LookUp, Outcomes, TILE, find_packed};
     use std::arch::wasm32::*;
 
     bytes!(
@@ -237,6 +275,8 @@ mod simd128 {
         |x, y| i8x16_gt(x, y),
         |mask, yes, no| v128_bitselect(yes, no, mask),
         |x, y| v128_and(x, y),
+        |x, y| v128_or(x, y),
+        |x, y| i8x16_sub(x, y),
         |x, y| i8x16_eq(x, y),
         |x, outcome| i8x16_sub(i8x16_add(x, x), outcome),
         find_packed
@@ -247,6 +287,12 @@ mod simd128 {
         unsafe fn look_up(table: &[u8; 32], place: Self) -> Self {
             // SAFETY: the table is longer than the register.
             unsafe { i8x16_swizzle(v128_load(table.as_ptr().cast()), place) }
+        }
+
+        #[inline(always)]
+        unsafe fn look_up_below_16(table: &[u8; 32], place: Self) -> Self {
+            // SAFETY: the caller's.
+            unsafe { Self::look_up(table, place) }
         }
     }
 }
@@ -265,7 +311,7 @@ pub(super) type Common = std::arch::wasm32::v128;
 ))]
 #[allow(unused_unsafe, reason = "numbers need none")]
 mod word {
-    use super::{Bytes, MaskBranch, TILE, find};
+    use super::{Bytes, Outcomes, TILE, find};
 
     const HIGH: u64 = 0x8080_8080_8080_8080;
     const LOW: u64 = 0x0101_0101_0101_0101;
@@ -286,6 +332,9 @@ mod word {
         |x: u64, y: u64| !at_least(y ^ HIGH, x ^ HIGH),
         |mask: u64, yes: u64, no: u64| mask & yes | !mask & no,
         |x: u64, y: u64| x & y,
+        |x: u64, y: u64| x | y,
+        // Per byte: no borrow leaves the lower seven bits, and the highest one is without carry.
+        |x: u64, y: u64| ((x | HIGH) - (y & !HIGH)) ^ ((x ^ !y) & HIGH),
         |x: u64, y: u64| at_least(x, y) & at_least(y, x),
         |x: u64, outcome: u64| x << 1 & !LOW | outcome & LOW,
         find
@@ -321,7 +370,8 @@ mod tests {
                 let (a, b) = (B::load(tile.as_ptr()), B::splat(y));
                 assert_eq!(of(a.above(b)), mask(x as i8 > y as i8), "{x} above {y}");
                 assert_eq!(of(a.equal(b)), mask(x == y), "{x} equal {y}");
-                assert_eq!(of(a.and(b)), x & y);
+                assert_eq!((of(a.and(b)), of(a.or(b))), (x & y, x | y));
+                assert_eq!(of(a.minus(b)), x.wrapping_sub(y), "{x} minus {y}");
                 for outcome in [0, 255] {
                     let pushed = x.wrapping_mul(2).wrapping_add(outcome & 1);
                     assert_eq!(of(a.push(B::splat(outcome))), pushed, "{x} and {outcome}");
