@@ -2,7 +2,8 @@
 //!
 //! Three ways down the trees, which all add the same weights in the same order: values compared as they are (`walk`), or
 //! encoded first (`columns`) and then all branches of shallow trees, or of the top of deep ones, compared for 64 rows at
-//! once (`masks`) or 16 trees gone down at once (`gathers`); one row goes down 64 shallow trees side by side. The forest and the processor decide which, tree by tree, when the kernel is made.
+//! once, or for one row in 64 trees (`masks`), or 16 trees gone down at once (`gathers`). The forest and the processor
+//! decide which, tree by tree, when the kernel is made.
 
 use std::ops::Range;
 

@@ -182,7 +182,7 @@ impl<A: Real> Masks<A> {
             branches: Vec::with_capacity(size),
             numbers: Vec::with_capacity(size),
             values: vec![],
-            rest: Rest::new(),
+            rest: Rest::new(if leaves.trees.iter().all(whole) { 0 } else { forest.nodes.len() }),
         };
         for (root, own) in forest.roots.iter().zip(&leaves.trees) {
             let depth = levels(own).filter(|depth| masks.branches.len() + (1 << depth) <= most);

@@ -232,6 +232,7 @@ fn rows<T: Real>(forest: &Forest, count: usize, random: &mut Random) -> Vec<T> {
 /// Everything that this processor can do.
 fn choices() -> Vec<Choice> {
     let best = Choice::detect();
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut, reason = "an instruction of x86"))]
     let mut choices = vec![
         best,
         Choice { codes: false, ..best },

@@ -8,7 +8,7 @@
 )]
 
 use super::bytes::LookUp;
-use super::{Lanes, MaskBranch, MaskTree, Masks, Outcomes, TILE, find_tree, signed};
+use super::{Lanes, MaskBranch, MaskTree, Masks, Outcomes, SPARE, TILE, find_tree, signed};
 use crate::forest::leaves::Leaves;
 use crate::forest::real::Real;
 
@@ -82,6 +82,10 @@ impl One {
             // Below a leaf all branches lead to the left, whose column is 0 in every row.
             let left = Branches { columns: [0; TILE], above: [signed(0); TILE] };
             one.branches.resize(first + (1 << depth) - 1, left);
+            // One deep tree among small ones fills up all of them: a file of nothing else must not.
+            if one.branches.len() * TILE > 4 * masks.branches.len() + SPARE {
+                return None;
+            }
             for (at, tree) in group.iter().enumerate() {
                 let own = &masks.branches[tree.branch as usize..][..(1 << tree.depth) - 1];
                 for (branches, MaskBranch { offset, below }) in one.branches[first..].iter_mut().zip(own) {
@@ -128,7 +132,10 @@ impl One {
             target_arch = "aarch64",
             all(target_family = "wasm", target_feature = "simd128")
         )))]
-        unreachable!("made where bytes are looked up: {:?}", (self, masks, leaves, codes, totals))
+        {
+            let _ = (masks, leaves, codes, totals);
+            unreachable!("made where bytes are looked up");
+        }
     }
 
     /// # Safety

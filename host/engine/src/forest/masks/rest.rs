@@ -1,7 +1,7 @@
 //! [`Rest`]: what lies below the levels of a deep tree that are compared whole. A row goes down it step by step, by codes.
 //!
 //! As in `walk` a leaf's step leads to itself, and rows are under way side by side. Some are at their leaf long before
-//! others: after as many steps as most need, those that still move are kept in a list.
+//! others: after every three steps, those that still move are kept in a list.
 #![allow(
     unsafe_code,
     reason = "places that were checked when the trees were laid out, instead of at each step"
@@ -37,9 +37,11 @@ pub(super) struct Laid<'l> {
 }
 
 impl Rest {
-    /// Of no tree yet.
-    pub(super) fn new() -> Self {
-        Self { steps: vec![0], leaves: vec![0] }
+    /// Of no tree yet, and with room for so many nodes.
+    pub(super) fn new(nodes: usize) -> Self {
+        let mut rest = Self { steps: Vec::with_capacity(nodes + 1), leaves: Vec::with_capacity(nodes + 1) };
+        rest.extend_by(1);
+        rest
     }
 
     /// Lays out what lies below these nodes of one tree. Gives each one's position.
@@ -50,7 +52,7 @@ impl Rest {
             // Below a leaf, a perfect tree repeats it.
             if at == 0 || tops[at - 1] != *top {
                 waiting.push((*top, self.steps.len()));
-                self.room(1);
+                self.extend_by(1);
             }
             positions.push(self.steps.len() as u32 - 1);
         }
@@ -62,7 +64,7 @@ impl Rest {
                 }
                 Node::Branch(branch) => {
                     let pair = self.steps.len();
-                    self.room(2);
+                    self.extend_by(2);
                     self.steps[to] = Self::step(laid, laid.places[at as usize], pair);
                     let [yes, no] = ways(laid.forest, branch);
                     waiting.extend([(no, pair + 1), (yes, pair)]);
@@ -72,7 +74,7 @@ impl Rest {
         positions
     }
 
-    fn room(&mut self, count: usize) {
+    fn extend_by(&mut self, count: usize) {
         let length = self.steps.len() + count;
         self.steps.resize(length, 0);
         self.leaves.resize(length, 0);
@@ -87,30 +89,43 @@ impl Rest {
     #[inline(always)]
     pub(super) fn descend<const SIGNED: bool>(&self, at: &mut [u32], codes: Encoded) {
         let at = &mut at[..codes.rows];
-        assert!(at.len() <= BLOCK && codes.bytes.len() >= at.len().div_ceil(TILE) * TILE * codes.columns);
+        let tile = codes.columns * TILE;
+        assert!(at.len() <= BLOCK && codes.bytes.len() >= at.len().div_ceil(TILE) * tile);
         // Each row, and where its code of column 0 lies.
-        let mut moving: [(u32, u32); BLOCK] =
-            std::array::from_fn(|row| (row as u32, (row / TILE * TILE * codes.columns + row % TILE) as u32));
-        let mut count = at.len();
+        let mut moving = [(0, 0); BLOCK];
+        let mut count = 0;
+        for row in 0..at.len() {
+            let offset = row / TILE * tile + row % TILE;
+            moving[count] = (row as u32, offset as u32);
+            // SAFETY: the row's tile has codes.
+            let codes = unsafe { codes.bytes.get_unchecked(offset..) };
+            count += usize::from(self.steps::<SIGNED>(&mut at[row], codes));
+        }
         while count > 0 {
             let mut kept = 0;
             for place in 0..count {
                 let (row, offset) = moving[place];
+                moving[kept] = (row, offset);
                 // SAFETY: `moving` holds rows of `at`, and where their tile's codes lie.
                 let (at, codes) = unsafe {
                     (at.get_unchecked_mut(row as usize), codes.bytes.get_unchecked(offset as usize..))
                 };
-                let mut from = *at;
-                for _ in 1..STEPS {
-                    from = self.next::<SIGNED>(from, codes);
-                }
-                *at = self.next::<SIGNED>(from, codes);
-                moving[kept] = (row, offset);
-                kept += usize::from(*at != from);
+                kept += usize::from(self.steps::<SIGNED>(at, codes));
             }
             count = kept;
         }
         at.iter_mut().for_each(|at| *at = self.leaves[*at as usize]);
+    }
+
+    /// Takes [`STEPS`]; whether the last one led anywhere.
+    #[inline(always)]
+    fn steps<const SIGNED: bool>(&self, at: &mut u32, codes: &[u8]) -> bool {
+        let mut from = *at;
+        for _ in 1..STEPS {
+            from = self.next::<SIGNED>(from, codes);
+        }
+        *at = self.next::<SIGNED>(from, codes);
+        *at != from
     }
 
     /// `at` comes from [`Rest::extend`] or an earlier step, and `codes` are of the columns that it was made for.
