@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 #[cfg(not(feature = "graphs"))]
 use ampoule_engine::CompactBooster as Graph;
-use ampoule_engine::{Dtype, ErrorKind, nn};
 #[cfg(feature = "graphs")]
-use ampoule_engine::{Graph, LoadOptions};
+use ampoule_engine::{Asked, Graph, LoadOptions};
+use ampoule_engine::{Dtype, ErrorKind, nn};
 
 use bindings::exports::wasi::nn::{errors, graph, inference, tensor};
 use errors::ErrorCode;
@@ -33,11 +33,11 @@ struct Prepared {
 }
 
 impl bindings::Guest for Component {
-    fn prepare(name: String, file: Vec<u8>, shapes: Vec<Vec<Vec<u32>>>) -> Result<(), String> {
+    fn prepare(name: String, file: Vec<u8>, shapes: Vec<Vec<Vec<u32>>>, batches: bool) -> Result<(), String> {
         // What crates register of themselves serves those who read and plan graphs.
         wit_bindgen::rt::run_ctors_once();
         allocator::clear_what_is_freed(|| {
-            let graph = load(&file, &shapes);
+            let graph = load(&file, &shapes, batches);
             drop(file);
             let graph = graph.map_err(|cause| whole(&cause))?;
             nn::check_names(graph.inputs())?;
@@ -49,14 +49,15 @@ impl bindings::Guest for Component {
 }
 
 #[cfg(feature = "graphs")]
-fn load(file: &[u8], shapes: &[Vec<Vec<u32>>]) -> Result<Graph, ampoule_engine::Error> {
+fn load(file: &[u8], shapes: &[Vec<Vec<u32>>], batches: bool) -> Result<Graph, ampoule_engine::Error> {
     let warm = shapes.iter().map(|inputs| inputs.iter().map(|shape| sizes(shape)).collect()).collect();
-    Graph::load(file, &LoadOptions { warm, only_warm: true, ..LoadOptions::default() })
+    let asked = if batches { Asked::WarmInBatches } else { Asked::Warm };
+    Graph::load(file, &LoadOptions { warm, asked, ..LoadOptions::default() })
 }
 
 /// Rows of any number, whatever `shapes` are.
 #[cfg(not(feature = "graphs"))]
-fn load(file: &[u8], _shapes: &[Vec<Vec<u32>>]) -> Result<Graph, ampoule_engine::Error> {
+fn load(file: &[u8], _shapes: &[Vec<Vec<u32>>], _batches: bool) -> Result<Graph, ampoule_engine::Error> {
     Graph::load(file)
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::batch::independent;
+use crate::graph::Asked;
 use crate::pictures;
 use crate::plan::Plan;
 use crate::profile::Clock;
@@ -102,14 +103,19 @@ impl Cache {
         self.get(shapes, true, |_| Ok(()))
     }
 
-    /// Lets go of what plans are made of, if there are some and one serves batches of every size.
-    pub(crate) fn freeze(self) -> Box<dyn Runs> {
+    /// Lets go of what plans are made of, if there are some and they serve all that is asked for.
+    pub(crate) fn frozen(self, asked: Asked) -> Box<dyn Runs> {
         let planned = |entry: &Arc<Entry>| matches!(entry.plan.get(), Some(Ok(Way::Plan(_))));
         let entries = self.entries.load_full();
-        if !self.independent || entries.is_empty() || !entries.iter().all(planned) {
+        let serve = match asked {
+            Asked::Anything => false,
+            Asked::WarmInBatches => self.independent,
+            Asked::Warm => true,
+        };
+        if !serve || entries.is_empty() || !entries.iter().all(planned) {
             return Box::new(self);
         }
-        Box::new(Frozen { entries: entries.to_vec() })
+        Box::new(Frozen { entries: entries.to_vec(), independent: self.independent })
     }
 
     fn steps(&self) -> Option<&Steps> {
@@ -207,9 +213,11 @@ impl Runs for Cache {
     }
 }
 
-/// Plans for the shapes that were asked for at load, each of one picture, and nothing to make others of.
+/// Plans for the shapes that were asked for at load, and nothing to make others of.
 struct Frozen {
     entries: Vec<Arc<Entry>>,
+    /// As [`Cache::independent`]: each plan is of one picture then
+    independent: bool,
 }
 
 impl Frozen {
@@ -228,17 +236,18 @@ impl Frozen {
 impl Runs for Frozen {
     fn run(&self, inputs: &[Tensor], outputs: &[TensorInfo], helpers: usize) -> Answer {
         let run = |inputs: &[Tensor]| self.plan(inputs)?.run(inputs, outputs);
-        match pictures::count(inputs) {
+        match pictures::count(inputs).filter(|_| self.independent) {
             Some(count) => pictures::each(inputs, count, helpers, run),
             None => run(inputs),
         }
     }
 
     fn measure(&self, clock: &Clock, inputs: &[Tensor], _outputs: &[TensorInfo]) -> Result<(), Error> {
-        (0..inputs.first().and_then(|input| input.shape().first()).copied().unwrap_or(0)).try_for_each(|at| {
-            let inputs = pictures::one(inputs, at)?;
-            self.plan(&inputs)?.measure(clock, &inputs)
-        })
+        let measure = |inputs: &[Tensor]| self.plan(inputs)?.measure(clock, inputs);
+        match pictures::count(inputs).filter(|_| self.independent) {
+            Some(count) => (0..count).try_for_each(|at| measure(&pictures::one(inputs, at)?)),
+            None => measure(inputs),
+        }
     }
 
     fn plans_per_shape(&self) -> bool {

@@ -17,6 +17,19 @@ use crate::signature::{Description, Dim, TensorInfo};
 use crate::steps::{Rehearsal, Steps};
 use crate::{Error, Tensor, hold};
 
+/// Which shapes a graph is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Asked {
+    /// Any
+    #[default]
+    Anything,
+    /// Those of [`LoadOptions::warm`], in batches of any size; any where the pictures of a batch are not computed each by
+    /// itself
+    WarmInBatches,
+    /// Those of [`LoadOptions::warm`]
+    Warm,
+}
+
 /// How a model is loaded.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -27,10 +40,9 @@ pub struct LoadOptions {
     /// Shapes to plan for at load and for good, each entry one shape per input in the file's order. Without effect
     /// where one plan serves every shape
     pub warm: Vec<Vec<Vec<usize>>>,
-    /// Whether `warm` is all that is ever asked for, with batches of any size: then what plans are made of is let go of, and
-    /// other shapes are refused. Without effect where one plan serves every shape, where `warm` is empty, and where
-    /// the pictures of a batch are not computed each by itself
-    pub only_warm: bool,
+    /// What is ever asked for. Where that is `warm` alone, what plans are made of is let go of, and other shapes are
+    /// refused. Without effect where one plan serves every shape, and where `warm` is empty
+    pub asked: Asked,
     /// Whether boosters give their raw scores too; without effect on ONNX
     pub margin: Margin,
     /// Threads that one call may use for an ensemble of trees, the caller's among them: 1. A call of few rows
@@ -46,7 +58,7 @@ impl Default for LoadOptions {
             max_model_bytes: i32::MAX as usize,
             max_plans: 8,
             warm: Vec::new(),
-            only_warm: false,
+            asked: Asked::Anything,
             margin: Margin::Without,
             threads: 1,
             engine: Engine::Native,
@@ -126,7 +138,7 @@ impl Graph {
                 for shapes in &options.warm {
                     cache.keep(&shapes.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
                 }
-                if options.only_warm { cache.freeze() } else { Box::new(cache) }
+                cache.frozen(options.asked)
             }
         };
         Ok(Self { inputs, outputs, runs, threads: options.threads })

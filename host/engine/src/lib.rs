@@ -128,7 +128,7 @@ pub use dtype::Dtype;
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "graphs")]
-pub use graph::{Graph, LoadOptions};
+pub use graph::{Asked, Graph, LoadOptions};
 pub use import::{Feature, FeatureKind, Task, compact, is_compact};
 #[cfg(feature = "graphs")]
 pub use onnxruntime::OnnxRuntime;

@@ -11,7 +11,7 @@ mod snapshot;
 use std::borrow::Cow;
 
 pub use ampoule_engine::{Feature, FeatureKind};
-pub use portable::{Parts, embedded, portable, shapes};
+pub use portable::{Given, Parts, embedded, portable, shapes};
 
 use ampoule_engine::{Dim as EngineDim, Graph};
 use wasm_encoder::{ComponentSection as _, CustomSection};

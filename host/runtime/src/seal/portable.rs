@@ -12,7 +12,7 @@ use super::prune::pruned;
 use super::snapshot::Running;
 use super::{append, append_sections};
 use crate::ampoule::PREDICTOR_SECTION;
-use crate::{Ampoule, Batch, Error, Model};
+use crate::{Ampoule, Batch, Error, Manifest, Model};
 use ampoule_wire::{Dim, GraphFacts};
 
 /// Bytes of memory that the engine may take while it makes graphs ready: all that 32 bits can count, but for the last
@@ -46,16 +46,11 @@ pub struct Parts<'p> {
 
 /// Puts an ampoule together with an engine that has its graphs ready. The same inputs always give the same bytes.
 ///
-/// `shapes` are, for each of the manifest's graphs, all that it is going to be given, or empty where that is not known;
-/// [`shapes`] finds them.
+/// `shapes` are what each of the manifest's graphs is going to be given; [`shapes`] finds them.
 ///
 /// # Errors
 /// By kind: a graph that the engine refuses, or parts that don't fit together.
-pub async fn portable(
-    ampoule: &Ampoule,
-    parts: &Parts<'_>,
-    shapes: &[Vec<Vec<Vec<usize>>>],
-) -> Result<Vec<u8>, Error> {
+pub async fn portable(ampoule: &Ampoule, parts: &Parts<'_>, shapes: &[Given]) -> Result<Vec<u8>, Error> {
     if ampoule.is_packed() || ampoule.is_portable() {
         let why = "expected a sealed file, neither portable yet nor out of a package".to_owned();
         return Err(Error::NotAnAmpoule { name: ampoule.manifest().name.clone(), why });
@@ -117,24 +112,22 @@ fn engine(ampoule: &[u8]) -> Option<&[u8]> {
 }
 
 /// The engine with all graphs ready.
-async fn prepared(
-    ampoule: &Ampoule,
-    engine: &[u8],
-    shapes: &[Vec<Vec<Vec<usize>>>],
-) -> Result<Vec<u8>, Error> {
+async fn prepared(ampoule: &Ampoule, engine: &[u8], shapes: &[Given]) -> Result<Vec<u8>, Error> {
     let contract = |cause: wasmtime::Error| Error::Contract(format!("{cause:#}"));
     let mut running = Running::start(engine, ENGINE_BYTES).await?;
     let prepare = running
         .instance
-        .get_typed_func::<(&str, &[u8], Vec<Vec<Vec<u32>>>), (Result<(), String>,)>(
+        .get_typed_func::<(&str, &[u8], Vec<Vec<Vec<u32>>>, bool), (Result<(), String>,)>(
             &mut running.store,
             "prepare",
         )
         .map_err(contract)?;
     for (index, facts) in ampoule.manifest().graphs.iter().enumerate() {
-        let shapes = shapes.get(index).into_iter().flatten();
+        let given = shapes.get(index);
+        let shapes = given.into_iter().flat_map(|given| &given.shapes);
         let shapes = shapes.map(|inputs| inputs.iter().map(|shape| axes(shape)).collect()).collect();
-        let arguments = (facts.name.as_str(), ampoule.graph(index), shapes);
+        let batches = given.is_none_or(|given| given.batches);
+        let arguments = (facts.name.as_str(), ampoule.graph(index), shapes, batches);
         let prepared = match prepare.call_async(&mut running.store, arguments).await {
             Ok((prepared,)) => prepared,
             Err(cause) => return Err(running.store.data().explain(&cause)),
@@ -237,9 +230,18 @@ fn instantiate(graph: &mut CompositionGraph, name: &str, bytes: Vec<u8>) -> Resu
     Ok(Instantiated { node: graph.instantiate(package), imports, exports })
 }
 
-/// The shapes that each graph of `ampoule` is given, found by predicting `trials`, each of which may fail. Empty for a
-/// graph that one plan serves whatever the shapes, and for one whose shapes follow from what is sent.
-pub async fn shapes(model: &Model, trials: Vec<Batch>) -> Vec<Vec<Vec<Vec<usize>>>> {
+/// What a graph is going to be given.
+pub struct Given {
+    /// One shape for each input; none where that is not known
+    pub shapes: Vec<Vec<Vec<usize>>>,
+    /// Whether it may come in batches of other sizes too
+    pub batches: bool,
+}
+
+/// What each graph of `model` is given, found by predicting `trials`, each of which may fail. Without shapes for a graph
+/// that one plan serves whatever they are, and for one whose shapes follow from what is sent.
+pub async fn shapes(model: &Model, trials: Vec<Batch>) -> Vec<Given> {
+    let batches = !one_picture_at_a_time(model.manifest());
     for trial in trials {
         if let Err(cause) = model.predict(trial, None).await {
             tracing::debug!(%cause, "a trial failed");
@@ -248,11 +250,19 @@ pub async fn shapes(model: &Model, trials: Vec<Batch>) -> Vec<Vec<Vec<Vec<usize>
     let graphs = model.manifest().graphs.iter().zip(model.planned());
     graphs
         .map(|(facts, planned)| match planned.as_slice() {
-            [] => declared(facts).into_iter().collect(),
-            [_] => planned,
-            _ => Vec::new(),
+            [] => Given { shapes: declared(facts).into_iter().collect(), batches: true },
+            [_] => Given { shapes: planned, batches },
+            _ => Given { shapes: Vec::new(), batches },
         })
         .collect()
+}
+
+/// Whether the manifest's own pipeline gives a graph one picture, or tile of one, at a time.
+fn one_picture_at_a_time(manifest: &Manifest) -> bool {
+    let pipeline = manifest.pipeline.as_ref();
+    pipeline.is_some_and(|pipeline| {
+        pipeline.get("image").is_some() && pipeline.get("batch").is_none_or(|batch| *batch == 1)
+    })
 }
 
 /// The shapes that a graph declares, of one instance, where nothing but the number of instances is open.
