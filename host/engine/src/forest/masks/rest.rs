@@ -1,10 +1,10 @@
 //! [`Rest`]: what lies below the levels of a deep tree that are compared whole. A row goes down it step by step, by codes.
 //!
-//! As in `walk` a leaf's step leads to itself, and rows are under way side by side. Some are at their leaf long before
-//! others: after every three steps, those that still move are kept in a list.
+//! A leaf's step leads to itself, as in `walk`; after every three steps, the rows that still move are kept in a list.
 #![allow(
     unsafe_code,
-    reason = "places that were checked when the trees were laid out, instead of at each step"
+    clippy::needless_range_loop,
+    reason = "places were checked when the trees were laid out, and a row's number is its place in several lists"
 )]
 
 use super::{Encoded, TILE, signed};
