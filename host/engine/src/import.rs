@@ -216,9 +216,8 @@ impl Import {
     ///
     /// `InvalidModel`.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        match &self.model {
-            Model::Trees(_) => {}
-            Model::Linear(linear) => linear.check()?,
+        if let Model::Linear(linear) = &self.model {
+            linear.check()?;
         }
         let (features, named) = (self.width(), self.features.len());
         if features == 0 {

@@ -1,10 +1,10 @@
 //! `ampoule seal --portable`: the engine goes into the file too.
 
 use ampoule_host::seal::{self, Parts};
-use ampoule_host::{Ampoule, Batch, Host, HostConfig, Manifest};
+use ampoule_host::{Ampoule, Batch, Host, HostConfig, Manifest, sha256_hex};
 use image::{DynamicImage, ImageFormat};
 
-use super::Front;
+use super::{Front, PICTURES};
 use ampoule_wire::{self as wire, Decoder};
 
 /// A component of the contract's world `engine`.
@@ -30,10 +30,10 @@ pub fn portable(sealed: &Ampoule, front: Front) -> anyhow::Result<Ampoule> {
         Front::Run => RUN,
         Front::Http => HTTP,
     };
-    let trials = trials(sealed.manifest());
+    let (trials, batches) = (trials(sealed.manifest()), batches(sealed.manifest()));
     let bytes = crate::cli::runtime(None)?.block_on(async {
         let model = host.open_ampoule(Ampoule::from_bytes(sealed.bytes().to_vec(), &name)?)?;
-        let shapes = seal::shapes(&model, trials).await;
+        let shapes = seal::shapes(&model, trials, batches).await;
         seal::portable(sealed, &Parts { engine: ENGINE, boosters: BOOSTERS, front }, &shapes).await
     })?;
     Ok(Ampoule::from_bytes(bytes, &name)?)
@@ -56,4 +56,13 @@ fn trials(manifest: &Manifest) -> Vec<Batch> {
         }
     }
     trials
+}
+
+/// Whether graphs may be given batches of other sizes than in the trials. Of our own predictor it is known that it gives
+/// them one picture, or tile of one, at a time, unless the pipeline says otherwise.
+fn batches(manifest: &Manifest) -> bool {
+    let one = manifest.pipeline.as_ref().is_some_and(|pipeline| {
+        pipeline.get("image").is_some() && pipeline.get("batch").is_none_or(|batch| *batch == 1)
+    });
+    !one || manifest.predictor_sha256 != sha256_hex(PICTURES)
 }

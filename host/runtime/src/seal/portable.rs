@@ -240,8 +240,9 @@ pub struct Given {
 
 /// What each graph of `model` is given, found by predicting `trials`, each of which may fail. Without shapes for a graph
 /// that one plan serves whatever they are, and for one whose shapes follow from what is sent.
-pub async fn shapes(model: &Model, trials: Vec<Batch>) -> Vec<Given> {
-    let batches = !one_picture_at_a_time(model.manifest());
+///
+/// `batches` says whether the predictor may give graphs batches of other sizes than the trials showed.
+pub async fn shapes(model: &Model, trials: Vec<Batch>, batches: bool) -> Vec<Given> {
     for trial in trials {
         if let Err(cause) = model.predict(trial, None).await {
             tracing::debug!(%cause, "a trial failed");
@@ -255,14 +256,6 @@ pub async fn shapes(model: &Model, trials: Vec<Batch>) -> Vec<Given> {
             _ => Given { shapes: Vec::new(), batches },
         })
         .collect()
-}
-
-/// Whether the manifest's own pipeline gives a graph one picture, or tile of one, at a time.
-fn one_picture_at_a_time(manifest: &Manifest) -> bool {
-    let pipeline = manifest.pipeline.as_ref();
-    pipeline.is_some_and(|pipeline| {
-        pipeline.get("image").is_some() && pipeline.get("batch").is_none_or(|batch| *batch == 1)
-    })
 }
 
 /// The shapes that a graph declares, of one instance, where nothing but the number of instances is open.

@@ -1,11 +1,7 @@
 //! [`Rest`]: what lies below the levels of a deep tree that are compared whole. A row goes down it step by step, by codes.
 //!
 //! A leaf's step leads to itself, as in `walk`; after every three steps, the rows that still move are kept in a list.
-#![allow(
-    unsafe_code,
-    clippy::needless_range_loop,
-    reason = "places were checked when the trees were laid out, and a row's number is its place in several lists"
-)]
+#![allow(unsafe_code, reason = "places were checked when the trees were laid out")]
 
 use super::{Encoded, TILE, signed};
 use crate::forest::columns::{BLOCK, Place};
@@ -94,12 +90,12 @@ impl Rest {
         // Each row, and where its code of column 0 lies.
         let mut moving = [(0, 0); BLOCK];
         let mut count = 0;
-        for row in 0..at.len() {
+        for (row, at) in at.iter_mut().enumerate() {
             let offset = row / TILE * tile + row % TILE;
             moving[count] = (row as u32, offset as u32);
             // SAFETY: the row's tile has codes.
             let codes = unsafe { codes.bytes.get_unchecked(offset..) };
-            count += usize::from(self.steps::<SIGNED>(&mut at[row], codes));
+            count += usize::from(self.steps::<SIGNED>(at, codes));
         }
         while count > 0 {
             let mut kept = 0;

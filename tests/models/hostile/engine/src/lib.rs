@@ -31,7 +31,7 @@ struct Tensor {
 }
 
 impl bindings::Guest for Hostile {
-    fn prepare(_: String, _: Vec<u8>, _: Vec<Vec<Vec<u32>>>) -> Result<(), String> {
+    fn prepare(_: String, _: Vec<u8>, _: Vec<Vec<Vec<u32>>>, _: bool) -> Result<(), String> {
         Ok(())
     }
 }
