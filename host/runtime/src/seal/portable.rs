@@ -12,7 +12,7 @@ use super::prune::pruned;
 use super::snapshot::Running;
 use super::{append, append_sections};
 use crate::ampoule::PREDICTOR_SECTION;
-use crate::{Ampoule, Batch, Error, Manifest, Model};
+use crate::{Ampoule, Batch, Error, Model};
 use ampoule_wire::{Dim, GraphFacts};
 
 /// Bytes of memory that the engine may take while it makes graphs ready: all that 32 bits can count, but for the last
