@@ -20,7 +20,7 @@ build: toolchain
 ## That of AWS Lambda, where each has a virtual machine of its own, lies at a fixed address: there is nothing
 ## to relocate at its start, and it is smaller.
 serving: toolchain
-	$(CARGO) build --profile serving --locked -p ampoule-functions --no-default-features --bin cloud --example hello
+	$(CARGO) build --profile serving --locked -p ampoule-functions --no-default-features --bin cloud
 	$(CARGO) rustc --profile serving --locked -p ampoule-functions --no-default-features --bin bootstrap -- -C relocation-model=static
 	mkdir -p $(OUT)/serving && cp target/serving/bootstrap target/serving/cloud $(OUT)/serving/
 
@@ -48,6 +48,7 @@ built: build
 bench: build serving csmask stock-runtime
 	$(CARGO) bench --locked --bench call
 	$(CARGO) build --profile serving --locked -p ampoule-bare
+	$(CARGO) build --profile serving --locked -p ampoule-functions --no-default-features --example hello
 	AMPOULE=$(OUT)/ampoule tests/bench/run $(BENCH)
 	AMPOULE=$(OUT)/ampoule tests/bench/function
 	AMPOULE=$(OUT)/ampoule tests/bench/article
