@@ -39,7 +39,7 @@ test: csmask browser deploy-tools
 test-all: stock-runtime
 	$(MAKE) test TESTS=--include-ignored
 
-## Tests and what they run, built. What is linked for the cloud keeps one core busy for long, so that is done beside it.
+## Tests and what they run, built. What is for the cloud is built beside it.
 .PHONY: built
 built: build
 	$(CARGO) test --release --locked --no-run

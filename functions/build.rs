@@ -1,5 +1,5 @@
-//! Builds the predictors of models without code, so that `ampoule` carries them: one with the code for
-//! pictures, and a small one without it.
+//! Builds what runs in sandboxes and `ampoule` carries: the predictors of models without code, and the engines and fronts of
+//! portable ampoules.
 
 #[cfg(feature = "cli")]
 #[path = "src/guest_build.rs"]

@@ -2,14 +2,14 @@
 
 from statistics import median
 
-from systems import SEED, SYSTEMS
+from systems import FASTAPI, SYSTEMS
 
 REQUESTS_BEFORE, REQUESTS_AFTER = 10_000, 200_000  # of the soak
 
 
 def table(figures, reasons):
     """One line for each system; `reasons` says why one has no figures."""
-    head = ["system", "req/s", "× seed", "% of bare", "p50 ms", "p99 ms", "p50 ms, c=1", "start ms", "RSS MB", "peak MB"]
+    head = ["system", "req/s", "× FastAPI", "% of bare", "p50 ms", "p99 ms", "p50 ms, c=1", "start ms", "RSS MB", "peak MB"]
     rows, notes = [], {}
     for system in SYSTEMS:
         if system.name in reasons:
@@ -18,7 +18,7 @@ def table(figures, reasons):
         elif system.name in figures:
             one = Figures(figures, system.name)
             rows.append([
-                system.title, f"{one['rate']:,.0f}", show(one.ratio("rate", SEED) if system.model == "iris" else None, ".2f"),
+                system.title, f"{one['rate']:,.0f}", show(one.ratio("rate", FASTAPI) if system.model == "iris" else None, ".2f"),
                 show(one.ratio("rate", f"bare-{system.model}", 100), ".0f"), f"{one['p50_ms']:.3f}", f"{one['p99_ms']:.3f}",
                 f"{one['p50_one_ms']:.3f}", f"{one['start_ms']:,.1f}", f"{one['rss_mb']:.1f}", f"{one['peak_mb']:.1f}",
             ])
@@ -42,7 +42,7 @@ def bars(figures, soak):
     def ratio(name, other, scale=1):
         return Figures(figures, name).ratio("rate", other, scale) if name in figures else None
 
-    found = [at_least("iris, against the seed", 20, ratio("ampoule-iris", SEED), "×")]
+    found = [at_least("iris, against FastAPI", 20, ratio("ampoule-iris", FASTAPI), "×")]
     for model in ("iris", "mlp"):
         found.append(at_least(f"{model}, a fresh instance per call, against bare", 30,
                               ratio(f"ampoule-{model}", f"bare-{model}", 100), "%"))

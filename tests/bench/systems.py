@@ -16,7 +16,7 @@ CACHE = ROOT / "target/bench-logs/cache"
 SPECIES = ["setosa", "versicolor", "virginica"]
 TOLERANCE = 1e-5  # absolute, on a probability
 
-SEED = "fastapi-xgboost"
+FASTAPI = "fastapi-xgboost"
 
 
 class WrongAnswer(Exception):
@@ -190,7 +190,7 @@ SYSTEMS = [
     *ours("iris"),
     *ours("mlp"),
     System("ampoule-serve", "ampoule serve, iris", "iris", serve("iris")),
-    System(SEED, "FastAPI + XGBoost (the seed)", "iris", script("fastapi", "fastapi_xgboost.py", "model.json")),
+    System(FASTAPI, "FastAPI + XGBoost", "iris", script("fastapi", "fastapi_xgboost.py", "model.json")),
     System("fastapi-onnxruntime", "FastAPI + ONNX Runtime", "iris",
            script("fastapi", "fastapi_onnxruntime.py", "model.onnx")),
     System("bentoml", "BentoML + XGBoost", "iris", bentoml, health="/readyz", env=bentoml_env),

@@ -46,7 +46,7 @@ account "$resource-trigger" "@name@: calls the batch"
 
 bucket "$input"
 bucket "$output"
-# Deleting and moving inputs needs more than reading them.
+# Deleting inputs needs more than reading them.
 role=roles/storage.objectViewer
 [ "$input_action" = keep ] || role=roles/storage.objectUser
 gcloud storage buckets add-iam-policy-binding "gs://$input" --member="serviceAccount:$batch" --role="$role"

@@ -18,7 +18,7 @@ Examples:
 pub struct New {
     /// The model's name, and the folder's
     name: PathBuf,
-    /// The ONNX model; it is copied into the folder
+    /// The model, as `ampoule seal` takes it; it is copied into the folder
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Add a predictor in Rust, for what a pipeline can't say

@@ -59,9 +59,13 @@ pub fn of(outcomes: &[(&Case, Outcome)]) -> Table {
 }
 
 fn document(kinds: &BTreeMap<&str, Count>, refused: &[(&&Case, &String)], all: usize) -> String {
+    let again =
+        kinds.get("inference, with constants").map_or(0, |count| count.pass + count.wrong + count.refused);
+    let cases = all - again;
     let mut text = format!(
-        "# Conformance\n\nThe {all} backend node cases of ONNX {ONNX}, each run through `Graph::load` and `Graph::run` and compared \
-         within the\ncase's own tolerance. `tests/onnx_nodes.rs` runs them and holds this page to the outcome.\n\n\
+        "# Conformance\n\nThe {cases} backend node cases of ONNX {ONNX}, and {again} of them once more with all inputs but the first as \
+         constants,\neach run through `Graph::load` and `Graph::run` and compared within the case's own tolerance. `tests/onnx_nodes.rs` \
+         runs them\nand holds this page to the outcome.\n\n\
          | cases about | pass | wrong | refused |\n|---|---|---|---|\n"
     );
     for (kind, Count { pass, wrong, refused }) in kinds {
