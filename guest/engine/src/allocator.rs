@@ -10,7 +10,7 @@ struct Clearing;
 
 static CLEARS: AtomicBool = AtomicBool::new(false);
 
-/// Does `work`, all blocks freed in which are zeros afterwards.
+/// Does `work`, of all blocks freed in which nothing is left but what the standard allocator itself writes into free ones.
 pub(crate) fn clear_what_is_freed<T>(work: impl FnOnce() -> T) -> T {
     CLEARS.store(true, Ordering::Relaxed);
     let done = work();

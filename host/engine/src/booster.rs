@@ -3,7 +3,7 @@
 use tract_data::prelude::{Datum, TractError};
 
 use crate::arguments::in_order;
-use crate::forest::{Arithmetic, Compare, Ensemble, Link, Real, RowType, Rows, Scores};
+use crate::forest::{Arithmetic, Compare, Ensemble, Link, Real, RowType, Rows, Scores, starting_scores};
 use crate::import::{Answer, Decision, Import, Labels, Linear, Model, Probabilities, import_compact};
 use crate::signature::{Description, Dim, TensorInfo};
 use crate::{Dtype, Error, ErrorKind, Tensor};
@@ -153,7 +153,7 @@ impl Booster {
                 Scores::F64(scores) => self.answer(count, scores),
             },
             (Kernel::Linear(linear), Rows::F32(rows)) => {
-                let mut scores = vec![0.0; count * self.outputs];
+                let mut scores = starting_scores(count, self.outputs, 0.0)?;
                 for (row, scores) in rows.chunks_exact(width).zip(scores.chunks_exact_mut(self.outputs)) {
                     linear.evaluate(row, scores);
                 }

@@ -28,6 +28,7 @@ mod walk;
 
 pub(crate) use check::Checked;
 pub(crate) use ensemble::{Ensemble, RowType, Rows, Scores};
+pub(crate) use kernel::starting_scores;
 pub(crate) use link::Link;
 pub(crate) use real::Real;
 #[cfg(feature = "graphs")]

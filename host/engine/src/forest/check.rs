@@ -57,7 +57,7 @@ impl Forest {
             return Err(Error::model(format!("trees: expected {outputs} base values, got {got}")));
         }
         if self.base.iter().any(|base| base.is_nan()) || !self.scale.is_finite() {
-            return Err(Error::model("trees: a base value or the scale is NaN"));
+            return Err(Error::model("trees: a base value is NaN, or the scale is no finite number"));
         }
         if self.base_order == Base::First && (self.scale != 1.0 || self.aggregate != Aggregate::Sum) {
             return Err(Error::model("trees: a base that comes first goes with plain sums only"));
@@ -102,8 +102,8 @@ impl Forest {
     fn check_node(&self, at: usize, node: &Node) -> Result<(), Error> {
         match node {
             Node::Leaf { first, count } => {
-                let end = *first as usize + *count as usize;
-                if end > self.weights.len() {
+                let end = u64::from(*first) + u64::from(*count);
+                if end > self.weights.len() as u64 {
                     let got = self.weights.len();
                     return Err(Error::model(format!("trees: leaf {at}: expected {end} weights, got {got}")));
                 }
@@ -187,7 +187,7 @@ mod tests {
             branch
         }
         type Spoil = fn(&mut Forest);
-        let cases: [(Spoil, &str); 16] = [
+        let cases: [(Spoil, &str); 17] = [
             (
                 |f| {
                     let mut stray = *branch(f);
@@ -205,6 +205,10 @@ mod tests {
             (|f| branch(f).test = Test::Less(f64::NAN), "trees: node 0: the threshold is NaN"),
             (|f| branch(f).test = Test::Member(0), "trees: node 0: set 0 does not exist"),
             (|f| f.nodes[1] = Node::Leaf { first: 1, count: 2 }, "trees: leaf 1: expected 3 weights, got 2"),
+            (
+                |f| f.nodes[1] = Node::Leaf { first: u32::MAX, count: 1 },
+                "trees: leaf 1: expected 4294967296 weights, got 2",
+            ),
             (|f| f.weights[1].0 = 1, "trees: expected weights for outputs below 1, got 2 for output 1"),
             (
                 |f| f.weights[0].1 = f64::NAN,

@@ -29,8 +29,8 @@ pub(super) const TILE: usize = 64;
 pub(super) const BLOCK: usize = 8 * TILE;
 /// Ranks in a column.
 const WINDOW: usize = 255;
-/// More columns than that don't stay in a processor's first cache, 64 rows of each.
-const MAX_COLUMNS: usize = 1024;
+/// More columns than that don't stay in a processor's nearer caches, 64 rows of each.
+pub(super) const MAX_COLUMNS: usize = 1024;
 
 /// Where a branch looks: it goes `yes` if the code in this column is below that number.
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +143,7 @@ impl<T: Real> Columns<T> {
         if !columns.memberships.is_empty() {
             columns.sets = forest.sets.clone();
         }
+        assert!(places.iter().all(|place| (place.column as usize) < columns.count), "kernels rely on it");
         Some((columns, places))
     }
 

@@ -110,6 +110,21 @@ struct Finish<A> {
     scale: A,
 }
 
+/// As many `start`s as so many rows have scores.
+///
+/// # Errors
+///
+/// `InvalidInput` if there is no memory for them.
+pub(crate) fn starting_scores<A: Real>(rows: usize, outputs: usize, start: A) -> Result<Vec<A>, Error> {
+    let mut scores = Vec::new();
+    let room = rows.checked_mul(outputs).filter(|count| scores.try_reserve_exact(*count).is_ok());
+    let Some(count) = room else {
+        return Err(Error::input(format!("no memory for {outputs} scores of each of {rows} rows")));
+    };
+    scores.resize(count, start);
+    Ok(scores)
+}
+
 impl<T: Real, A: Real> Kernel<T, A> {
     pub(crate) fn of(forest: &Checked) -> Self {
         Self::with(forest, Choice::detect())
@@ -156,10 +171,13 @@ impl<T: Real, A: Real> Kernel<T, A> {
     pub(crate) fn scores(&self, rows: &[T], width: usize) -> Result<Vec<A>, Error> {
         let needed = self.features.max(1);
         if width < needed || !rows.len().is_multiple_of(width) {
-            return Err(Error::input(format!("trees: expected at least {needed} features, got {width}")));
+            let got = rows.len();
+            return Err(Error::input(format!(
+                "trees: expected rows of at least {needed} features, got {got} values for rows of {width}"
+            )));
         }
         let outputs = self.outputs;
-        let mut scores = vec![self.leaves.start(); rows.len() / width * outputs];
+        let mut scores = starting_scores(rows.len() / width, outputs, self.leaves.start())?;
         if let Some(base) = &self.finish.first {
             scores.chunks_exact_mut(outputs).for_each(|row| row.copy_from_slice(base));
         }
@@ -228,6 +246,10 @@ impl<T: Real, A: Real> Kernel<T, A> {
             coded.encode(rows, width, codes, by_row);
         }
         let count = rows.len() / width;
+        let walked = self.runs.iter().any(|(_, way)| *way == Way::Walk).then(|| {
+            let walk = self.walk();
+            (walk, walk.block(rows, width))
+        });
         for (trees, way) in &self.runs {
             match (way, &self.coded) {
                 (Way::Masks, Some(coded)) => {
@@ -245,11 +267,10 @@ impl<T: Real, A: Real> Kernel<T, A> {
                     }
                 }
                 _ => {
-                    let walk = self.walk();
-                    let block = walk.block(rows, width);
+                    let (walk, block) = walked.as_ref().expect("made where a run of trees is walked down");
                     for tree in trees.clone() {
                         let own = &self.leaves.trees[tree];
-                        walk.many(tree, &block, |first, leaves| {
+                        walk.many(tree, block, |first, leaves| {
                             let totals = &mut totals[first / TILE * TILE * outputs + first % TILE..];
                             self.leaves.add(own, leaves.iter().copied(), totals, TILE);
                         });
@@ -399,8 +420,9 @@ impl<A: Real> Finish<A> {
         match self.aggregate {
             Aggregate::Sum => {}
             Aggregate::Average(count) => row.iter_mut().for_each(|x| *x = *x / A::of(count)),
+            // No leaf spoke of these.
             Aggregate::Min | Aggregate::Max => {
-                row.iter_mut().filter(|x| x.abs() == A::INFINITY).for_each(|x| *x = A::ZERO);
+                row.iter_mut().filter(|x| x.is_nan()).for_each(|x| *x = A::ZERO);
             }
         }
         if self.scale != A::ONE {

@@ -83,13 +83,9 @@ impl<A: Real> Leaves<A> {
         matches!(self.aggregate, Aggregate::Sum | Aggregate::Average(_))
     }
 
-    /// What an output starts from.
+    /// What an output starts from: of the least and the greatest NaN, which any weight takes the place of.
     pub(super) fn start(&self) -> A {
-        match self.aggregate {
-            Aggregate::Sum | Aggregate::Average(_) => A::ZERO,
-            Aggregate::Min => A::INFINITY,
-            Aggregate::Max => -A::INFINITY,
-        }
+        if self.adds() { A::ZERO } else { A::NAN }
     }
 
     /// Adds one tree's leaves, one for each row, to `totals`: output `o` of row `r` is at `o * stride + r`.

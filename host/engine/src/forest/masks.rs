@@ -97,7 +97,6 @@ pub(super) struct Use {
 
 /// Goes `no`, to the right, where the code at `offset` is `below` or more.
 #[derive(Clone, Copy, Debug)]
-#[repr(C)]
 struct MaskBranch {
     offset: u32,
     /// The same byte four times
@@ -300,7 +299,7 @@ impl<A: Real> Masks<A> {
             #[cfg(target_arch = "x86_64")]
             Lanes::Avx2 => x86::add_avx2(self, trees, leaves, work),
             #[cfg(target_arch = "x86_64")]
-            Lanes::Avx512 => x86::add(self, trees, leaves, work),
+            Lanes::Avx512 => x86::add_avx512(self, trees, leaves, work),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! A row's scores don't depend on the others', so that they have the same bits whatever the number of threads.
 
 use std::cell::Cell;
+use std::sync::{Mutex, PoisonError};
 
 /// How many rows a thread goes down how many trees with, at least: rows times trees. A share has to take longer than a thread
 /// takes to start and to end, some 50 µs; a row and tree take from 0.2 ns (shallow trees) to 10 ns (trees of 500 leaves).
@@ -33,8 +34,8 @@ pub(super) fn worth(rows: usize, trees: usize) -> usize {
     ALLOWED.get().min(rows.saturating_mul(trees) / LEAST).max(1)
 }
 
-/// Gives each of `threads` a block of whole tiles of rows, `tile` rows each, and `scores` of the same rows. `width` and
-/// `outputs` are a row's.
+/// Gives `threads` threads, this one among them, blocks of whole tiles of rows, `tile` rows each, and `scores` of the same rows.
+/// `width` and `outputs` are a row's.
 pub(super) fn spread<T: Sync, A: Send>(
     threads: usize,
     tile: usize,
@@ -43,14 +44,18 @@ pub(super) fn spread<T: Sync, A: Send>(
     work: impl Fn(&[T], &mut [A]) + Sync,
 ) {
     let block = (rows.len() / width).div_ceil(tile).div_ceil(threads) * tile;
-    std::thread::scope(|scope| {
-        let mut blocks = rows.chunks(block * width).zip(scores.chunks_mut(block * outputs));
-        let own = blocks.next();
-        for (rows, scores) in blocks {
-            scope.spawn(|| work(rows, scores));
-        }
-        if let Some((rows, scores)) = own {
+    let blocks = Mutex::new(rows.chunks(block * width).zip(scores.chunks_mut(block * outputs)));
+    let next = || blocks.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some((rows, scores)) = next() {
             work(rows, scores);
         }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            // Where there is no thread to be had, the others do it.
+            let _ = std::thread::Builder::new().name("engine".to_owned()).spawn_scoped(scope, work);
+        }
+        work();
     });
 }

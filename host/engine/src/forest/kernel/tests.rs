@@ -46,6 +46,14 @@ impl Random {
         }
     }
 
+    /// Of a leaf. Sums of infinities may be NaN, whose bits are nobody's promise.
+    fn weight_of(&mut self, aggregate: Aggregate) -> f64 {
+        match aggregate {
+            Aggregate::Min | Aggregate::Max if self.chance(5) => f64::INFINITY.copysign(self.weight()),
+            _ => self.weight(),
+        }
+    }
+
     fn weight(&mut self) -> f64 {
         (self.next() as f64 / 2f64.powi(52) - 1.0) * 10f64.powi(self.below(7) as i32 - 3)
     }
@@ -104,7 +112,7 @@ fn forest(kind: Kind, random: &mut Random) -> Checked {
                 let count = if kind.one_output { 1 } else { random.below(kind.outputs + 1) };
                 for output in 0..count {
                     let output = if kind.one_output { tree % kind.outputs } else { output };
-                    forest.weights.push((output as u32, random.weight()));
+                    forest.weights.push((output as u32, random.weight_of(kind.aggregate)));
                 }
                 forest.nodes[at as usize] = Node::Leaf { first, count: count as u32 };
                 continue;
@@ -263,6 +271,14 @@ fn compare<T: Real, A: Real>(forest: &Checked, seed: u64, kind: Kind, random: &m
                 "seed {seed}, {kind:?}, {choice:?}, row {at} of {count}: expected {expected:?}, got {got:?}\n{row:?}"
             );
         }
+    }
+}
+
+#[test]
+fn scores_that_no_memory_holds_are_refused() {
+    for rows in [usize::MAX, usize::MAX / 8] {
+        let refused = starting_scores(rows, 4, 0.0f32).map_err(|cause| cause.to_string());
+        assert_eq!(refused, Err(format!("no memory for 4 scores of each of {rows} rows")));
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Bytes`]: a register of bytes, for what 16 or 32 rows decide at once.
+//! [`Bytes`]: a register of bytes, for what 8, 16 or 32 rows, or trees, decide at once.
 #![allow(unsafe_code, reason = "a processor's own instructions")]
 
 #[allow(unused_imports, reason = "each processor has one or the other")]

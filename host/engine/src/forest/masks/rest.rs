@@ -4,7 +4,7 @@
 #![allow(unsafe_code, reason = "places were checked when the trees were laid out")]
 
 use super::{Encoded, TILE, signed};
-use crate::forest::columns::{BLOCK, Place};
+use crate::forest::columns::{BLOCK, MAX_COLUMNS, Place};
 use crate::forest::split::ways;
 use crate::forest::{Forest, Node};
 
@@ -77,6 +77,8 @@ impl Rest {
     }
 
     fn step(laid: Laid, place: Place, next: usize) -> u64 {
+        // Steps have 24 bits for it.
+        const { assert!(MAX_COLUMNS * TILE <= 1 << 24) };
         let below = if laid.signed { signed(place.below) } else { place.below };
         u64::from(below) | u64::from(place.column * TILE as u32) << 8 | (next as u64) << 32
     }

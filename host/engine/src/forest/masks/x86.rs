@@ -42,7 +42,7 @@ pub(super) fn add_avx2<A: Real>(masks: &Masks<A>, trees: Range<usize>, leaves: &
     unsafe { inner(masks, trees, leaves, work) }
 }
 
-pub(super) fn add<A: Real>(masks: &Masks<A>, trees: Range<usize>, leaves: &Leaves<A>, work: Work<A>) {
+pub(super) fn add_avx512<A: Real>(masks: &Masks<A>, trees: Range<usize>, leaves: &Leaves<A>, work: Work<A>) {
     // SAFETY: `Lanes::Avx512` is chosen where the processor has it.
     unsafe { inner(masks, trees, leaves, work) }
 }
