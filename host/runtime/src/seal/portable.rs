@@ -238,8 +238,9 @@ pub struct Given {
     pub batches: bool,
 }
 
-/// What each graph of `model` is given, found by predicting `trials`, each of which may fail. Without shapes for a graph
-/// that one plan serves whatever they are, and for one whose shapes follow from what is sent.
+/// What each graph of `model` is given, found by predicting `trials`, each of which may fail. For a graph that one plan serves
+/// whatever its shapes are, that is what it declares, in batches of any size; for one whose shapes follow from what is sent,
+/// no shapes.
 ///
 /// `batches` says whether the predictor may give graphs batches of other sizes than the trials showed.
 pub async fn shapes(model: &Model, trials: Vec<Batch>, batches: bool) -> Vec<Given> {

@@ -27,6 +27,8 @@ const SECTION: &str = "ampoule:references";
 
 /// So many zeros in memory are worth a segment less of them.
 const ZEROS: usize = 512;
+/// Segments that a memory may have: runtimes take no more than 100,000.
+const MOST_SEGMENTS: usize = 90_000;
 
 /// `component` without what its exports but `ended`, which are not called any more, don't reach. What the linker said
 /// nothing of stays as it is.
@@ -225,7 +227,12 @@ impl<'m> Prepared<'m> {
 
     fn pruned(&self, ended: &[&str]) -> Result<Module, BinaryReaderError> {
         let reached = self.reached(ended)?;
-        let memory = self.memory_without(&reached.regions);
+        let mut zeros = ZEROS;
+        let mut memory = self.memory_without(&reached.regions, zeros);
+        while memory.len() > MOST_SEGMENTS && zeros < u32::MAX as usize {
+            zeros *= 2;
+            memory = self.memory_without(&reached.regions, zeros);
+        }
         let mut module = Module::new();
         for payload in Parser::new(0).parse_all(self.bytes) {
             let payload = payload?;
@@ -321,8 +328,11 @@ impl<'m> Prepared<'m> {
         }
     }
 
-    /// The aligned words of memory that can change, in order, with their addresses; zeros are left out.
+    /// The aligned words of memory that can change, in order, with their addresses; what can't be a place in the table or in
+    /// static memory is left out, as most of a graph's weights are.
     fn words(&self) -> Vec<(u32, u32)> {
+        let (first, table) = &self.table;
+        let end = self.references.end.max(first.saturating_add(table.len() as u32));
         let mut words: Vec<(u32, u32)> = Vec::new();
         for (start, segment) in &self.memory {
             for (at, byte) in (*start..)
@@ -332,15 +342,21 @@ impl<'m> Prepared<'m> {
                 let bits = u32::from(*byte) << (8 * (at % 4));
                 match words.last_mut() {
                     Some((last, word)) if *last == at & !3 => *word |= bits,
-                    _ => words.push((at & !3, bits)),
+                    last => {
+                        if last.is_some_and(|(_, word)| *word >= end) {
+                            words.pop();
+                        }
+                        words.push((at & !3, bits));
+                    }
                 }
             }
         }
         words
     }
 
-    /// Memory with zeros where the stack was and where static memory isn't reached, in segments without long rows of zeros.
-    fn memory_without(&self, reached: &[bool]) -> Vec<(u32, Vec<u8>)> {
+    /// Memory with zeros where the stack was and where static memory isn't reached, in segments without rows of zeros as
+    /// `long`.
+    fn memory_without(&self, reached: &[bool], long: usize) -> Vec<(u32, Vec<u8>)> {
         let unused = self.references.regions.iter().zip(reached).filter(|(_, reached)| !**reached);
         let unused: Vec<Range<u32>> =
             std::iter::once(0..self.stack).chain(unused.map(|((region, _), _)| region.clone())).collect();
@@ -359,7 +375,7 @@ impl<'m> Prepared<'m> {
                 let mut zeros = 0;
                 let end = content[start..].iter().position(|byte| {
                     zeros = if *byte == 0 { zeros + 1 } else { 0 };
-                    zeros == ZEROS
+                    zeros == long
                 });
                 let end = end.map_or(content.len(), |end| start + end + 1);
                 let used = content[start..end].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -537,6 +553,19 @@ mod tests {
         expected[24..32].fill(0);
         expected[40..44].fill(0);
         assert_eq!(after, expected);
+    }
+
+    #[test]
+    fn memory_has_no_more_segments_than_runtimes_take() {
+        let mut heap = vec![0; 600 * (MOST_SEGMENTS + 1)];
+        heap.iter_mut().step_by(600).for_each(|byte| *byte = 1);
+        let sparse = module(&[&[]], &[("run", 0)], &[(48, &heap)], &[16, 40, 48, 0, 1, 0, 0]);
+        let pruned = prune(&sparse);
+        let segments = Parser::new(0).parse_all(&pruned).find_map(|payload| match payload {
+            Ok(Payload::DataSection(section)) => Some(section.count()),
+            _ => None,
+        });
+        assert_eq!(segments, Some(1));
     }
 
     #[test]
