@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crossbeam_queue::ArrayQueue;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::plan::eval;
-use tract_onnx::tract_hir::internal::{DatumType, Factoid, TDim, TypedSimplePlan, TypedSimpleState};
+use tract_onnx::tract_hir::internal::{
+    DatumType, Factoid, TDim, TractErrorContext as _, TypedSimplePlan, TypedSimpleState,
+};
 
 use crate::conv;
 use crate::precision::{cast_between, cast_values, dtypes, restore_dtypes, widen};
@@ -24,6 +26,32 @@ pub(crate) struct Plan {
     /// `None` if a node remembers: tract carries the memory of a recurrent node from one run of a state to the
     /// next, so such states serve one call.
     idle: Option<ArrayQueue<TypedSimpleState>>,
+    lone: Option<Lone>,
+}
+
+/// The one node of a graph: a state, which is what nodes hand values to each other in, takes longer than a row down small trees.
+struct Lone {
+    node: usize,
+    /// Which of its outputs the graph's are.
+    outputs: Vec<usize>,
+}
+
+impl Lone {
+    /// The only input of the graph has to be the node's.
+    fn of(model: &TypedModel) -> Option<Self> {
+        let node = model.outputs.first()?.node;
+        let alone = model.inputs.len() == 1 && model.nodes[node].inputs == model.inputs;
+        let outputs = model.outputs.iter().map(|outlet| (outlet.node == node).then_some(outlet.slot));
+        Some(Self { node, outputs: outputs.collect::<Option<_>>()? }).filter(|_| alone)
+    }
+
+    /// `None` for a node that can't do without a state.
+    fn run(&self, model: &TypedModel, values: &TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
+        let node = &model.nodes[self.node];
+        let values =
+            node.op.eval_out_of_plan(values.clone()).with_context(|| format!("Evaluating {node}"))?;
+        Ok(values.map(|values| self.outputs.iter().map(|slot| values[*slot].clone()).collect()))
+    }
 }
 
 impl Plan {
@@ -62,7 +90,8 @@ impl Plan {
             .collect::<Result<Vec<_>, _>>()?;
         let state = guard("preparing a state", ErrorKind::Internal, || plan.spawn())?;
         let idle = state.op_states.iter().all(Option::is_none).then(|| ArrayQueue::new(IDLE_STATES));
-        Ok(Self { plan, inputs, idle })
+        let lone = Lone::of(plan.model()).filter(|_| idle.is_some());
+        Ok(Self { plan, inputs, idle, lone })
     }
 
     /// Whether no dim inside depends on values: where one does, a plan may still fail to run.
@@ -129,6 +158,11 @@ impl Plan {
     fn run_values(&self, mut values: TVec<TValue>) -> Result<TVec<TValue>, Error> {
         guard("running the graph", ErrorKind::InvalidInput, || {
             cast_values(&mut values, &self.inputs)?;
+            if let Some(lone) = &self.lone
+                && let Some(outputs) = lone.run(self.plan.model(), &values)?
+            {
+                return Ok(outputs);
+            }
             let mut state = match self.idle.as_ref().and_then(ArrayQueue::pop) {
                 Some(state) => state,
                 None => self.plan.spawn()?,
